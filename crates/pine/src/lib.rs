@@ -1,1 +1,13 @@
-//! pine
+//! Pine-compatible strategies, v4 to v6: source text to a checked program to results.
+//!
+//! "Pine Script" is a trademark of TradingView; this project has no tie to it.
+//!
+//! The stages are walls: [`syntax`] reads text into a tree and never fails, [`check`] gives the tree a
+//! meaning and collects every diagnostic, [`ir`] is the checked program, [`exec`] runs it on bars.
+
+pub mod check;
+pub mod exec;
+pub mod ir;
+pub mod syntax;
+
+pub use check::{Compiled, compile};
