@@ -42,7 +42,7 @@ pub enum DeclMode {
 pub struct TypeRef {
     /// `const`, `input`, `simple` or `series` when written.
     pub qualifier: Option<Qualifier>,
-    /// Dotted name; `float[]` is `array` with one argument.
+    /// Dotted name; `float[]` is `array` with one argument; empty when only the qualifier is written.
     pub name: String,
     pub args: Vec<TypeRef>,
     pub span: Span,
@@ -74,6 +74,7 @@ pub struct Param {
 #[allow(missing_docs)]
 pub enum StmtKind {
     Expr(Expr),
+    /// The name is dotted in `strategy.initial_capital = 50000`: a variable that hides the built-in.
     Decl { mode: DeclMode, ty: Option<TypeRef>, name: Ident, value: Expr, export: bool },
     TupleDecl { names: Vec<Ident>, value: Expr },
     /// `target := value` and `target += value` ...; target is a name or a field.

@@ -23,6 +23,8 @@ pub(super) struct Parser<'s> {
     pub pos: usize,
     /// One past the last token of the logical line.
     pub end: usize,
+    /// First token of the logical line.
+    line_start: usize,
     /// Indentation of the line that the current statement starts on.
     pub indent: u16,
     /// Has the logical line a `=>` outside brackets?
@@ -44,6 +46,7 @@ impl<'s> Parser<'s> {
             tokens,
             pos: 0,
             end: 0,
+            line_start: 0,
             indent: 0,
             has_arrow: false,
             failed: false,
@@ -173,7 +176,7 @@ impl<'s> Parser<'s> {
     /// Begins the logical line at the next token.
     pub(super) fn start_line(&mut self) {
         let first = self.tokens[self.pos];
-        self.indent = first.indent;
+        (self.line_start, self.indent) = (self.pos, first.indent);
         self.failed = false;
         self.find_end();
     }
@@ -188,7 +191,7 @@ impl<'s> Parser<'s> {
                 && token.indent <= self.indent
                 && (token.kind.starts_statement() || token.kind.starts_operand() && separate)
         };
-        let next = (self.pos + 1..self.end).find(starts).unwrap_or(self.end);
+        let next = (self.pos.max(self.line_start + 1)..self.end).find(starts).unwrap_or(self.end);
         (self.pos, self.end) = (next, next);
     }
 

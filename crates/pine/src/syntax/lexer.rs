@@ -6,6 +6,9 @@ use springtide_domain::{Diagnostic, Severity, Span};
 /// Columns of a tab.
 const TAB: usize = 4;
 
+/// Longest string over several lines.
+const MAX_WRAPPED_LINES: usize = 16;
+
 /// Tokens of a source, and what its comments declare.
 pub(super) struct Lexed {
     /// Ends with [`Kind::Eof`], which stands first on a line of indentation 0.
@@ -169,8 +172,8 @@ impl Lexer<'_> {
         let byte = |at: usize| self.bytes.get(at).copied().unwrap_or(0);
         let mut end = self.at + digits(self.at);
         let mut kind = Kind::Int;
-        if byte(end) == b'.' && !byte(end + 1).is_ascii_alphabetic() || byte(end) == b'.' && exponent(&self.bytes[end + 1..])
-        {
+        let fraction = || !byte(end + 1).is_ascii_alphabetic() || exponent(&self.bytes[end + 1..]);
+        if byte(end) == b'.' && fraction() {
             kind = Kind::Float;
             end += 1;
             end += digits(end);
@@ -191,12 +194,40 @@ impl Lexer<'_> {
         let mut length = 1;
         loop {
             match rest.get(length) {
-                None | Some(b'\n' | b'\r') => return self.push(Kind::OpenStr, self.at + length),
+                None => return self.push(Kind::OpenStr, self.at + length),
+                Some(b'\n' | b'\r') => {
+                    let end = self.wrapped_string(quote).unwrap_or((Kind::OpenStr, self.at + length));
+                    return self.push(end.0, end.1);
+                }
                 Some(b'\\') if !matches!(rest.get(length + 1), None | Some(b'\n' | b'\r')) => length += 2,
                 Some(b) if *b == quote => return self.push(Kind::Str, self.at + length + 1),
                 Some(_) => length += 1,
             }
         }
+    }
+
+    /// A string may be wrapped like any line: the next one is indented by no multiple of 4. Taken for
+    /// one only when what follows the closing quote can follow a string, so that a forgotten quote is
+    /// found where it is missing.
+    fn wrapped_string(&self, quote: u8) -> Option<(Kind, usize)> {
+        let mut at = self.at + 1;
+        for _ in 0..MAX_WRAPPED_LINES {
+            let rest = &self.bytes[at..];
+            let stop = rest.iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(rest.len());
+            if let Some(close) = closing(&rest[..stop], quote) {
+                let after = rest[close + 1..stop].trim_ascii_start().first().copied();
+                let fits = after.is_none_or(|b| b",)]+=!?:/".contains(&b));
+                return fits.then_some((Kind::Str, at + close + 1));
+            }
+            at += stop + 1;
+            at += usize::from(rest.get(stop..stop + 2) == Some(b"\r\n"));
+            let line = self.bytes.get(at..)?;
+            let columns = line.iter().take_while(|b| **b == b' ').count();
+            if columns % 4 == 0 {
+                return None;
+            }
+        }
+        None
     }
 
     /// Three quotes: line breaks belong to the text.
@@ -246,6 +277,19 @@ impl Lexer<'_> {
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Where a string's closing quote is in the rest of its line.
+fn closing(line: &[u8], quote: u8) -> Option<usize> {
+    let mut at = 0;
+    while at < line.len() {
+        match line[at] {
+            b'\\' => at += 2,
+            b if b == quote => return Some(at),
+            _ => at += 1,
+        }
+    }
+    None
 }
 
 /// `e5`, `E-3`: an exponent and nothing like the start of a name.
@@ -334,13 +378,20 @@ fn version_of(comment: &[u8]) -> Option<u32> {
 pub(super) fn unescape(token: &str) -> String {
     let quotes = if token.len() >= 6 && is_long(token) { 3 } else { 1 };
     let inner = token.get(quotes..token.len().saturating_sub(quotes)).unwrap_or("");
-    if !inner.contains('\\') {
+    let wrapped = quotes == 1 && inner.contains(['\n', '\r']);
+    if !wrapped && !inner.contains('\\') {
         return inner.to_owned();
     }
     let mut text = String::with_capacity(inner.len());
     let mut chars = inner.chars();
     while let Some(c) = chars.next() {
         match c {
+            // The line break and the indentation below make one space.
+            '\n' | '\r' if wrapped => {
+                let rest = chars.as_str().trim_start();
+                chars = rest.chars();
+                text.push(' ');
+            }
             '\\' => text.extend(chars.next().map(escaped)),
             _ => text.push(c),
         }

@@ -74,7 +74,7 @@ impl Parser<'_> {
     fn hint_for_layout(&self) -> String {
         let token = self.tokens[self.pos.min(self.tokens.len() - 1)];
         let text = self.text_at(self.pos);
-        if self.pos < self.end && token.is_first() && token.indent % 4 != 0 {
+        if self.is_wrapped() {
             return format!(
                 "this line is indented by {} columns, so it continues the line above; \
                  statements of a block are indented by 4 columns each level",
@@ -120,7 +120,7 @@ impl Parser<'_> {
             )),
             ((_, Kind::Semicolon), _) => Some(semicolon()),
             ((_, Kind::Fence), _) => Some(fence()),
-            ((_, Kind::If | Kind::Switch | Kind::For | Kind::While), _) => Some((
+            ((_, Kind::If | Kind::Switch | Kind::For | Kind::While), _) if !self.is_wrapped() => Some((
                 "block-in-expression",
                 format!("`{text}` cannot stand inside an expression"),
                 format!("give its value a name first: `x = {text} …`"),
@@ -128,6 +128,12 @@ impl Parser<'_> {
             ((_, Kind::Bad), _) => Some(foreign(text)),
             _ => None,
         }
+    }
+
+    /// Is the next token the first of a line that continues the one above because of its indentation?
+    fn is_wrapped(&self) -> bool {
+        let token = self.tokens[self.pos];
+        self.pos < self.end && token.is_first() && token.indent % 4 != 0
     }
 
     /// Are the last two tokens the same sign, side by side?

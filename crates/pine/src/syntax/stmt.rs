@@ -3,7 +3,7 @@
 use super::ast::{BinaryOp, DeclMode, Expr, ExprKind, Ident, Param, Stmt, StmtKind, TypeRef};
 use super::cursor::{Parser, Read, Reported};
 use super::token::Kind;
-use springtide_domain::Span;
+use springtide_domain::{Diagnostic, Severity, Span};
 
 impl Parser<'_> {
     /// The whole script.
@@ -338,7 +338,7 @@ impl Parser<'_> {
             Kind::StarAssign => Some(BinaryOp::Mul),
             Kind::SlashAssign => Some(BinaryOp::Div),
             Kind::PercentAssign => Some(BinaryOp::Rem),
-            Kind::Assign => return Err(self.misplaced_assign(&target)),
+            Kind::Assign => return self.dotted_declaration(target),
             _ => return Ok(StmtKind::Expr(target)),
         };
         if !matches!(target.kind, ExprKind::Name(_) | ExprKind::Field(..)) {
@@ -357,6 +357,28 @@ impl Parser<'_> {
             _ => "only variables and fields of objects take a new value",
         };
         self.report("bad-assignment", "this cannot be assigned to", hint, target.span)
+    }
+
+    /// `strategy.initial_capital = 50000`: old scripts declare names that look like a built-in's.
+    fn dotted_declaration(&mut self, target: Expr) -> Read<StmtKind> {
+        let name = match &target.kind {
+            ExprKind::Field(base, field) if matches!(&base.kind, ExprKind::Name(n) if n == "strategy") => {
+                format!("strategy.{}", field.name)
+            }
+            _ => return Err(self.misplaced_assign(&target)),
+        };
+        self.diagnostics.push(Diagnostic {
+            severity: Severity::Warning,
+            code: "shadowed-builtin".into(),
+            feature: name.clone(),
+            message: format!("this declares a variable `{name}` that hides the built-in of that name"),
+            hint: "give the variable a name of its own".into(),
+            span: target.span,
+        });
+        self.bump();
+        let value = self.value_or_broken();
+        let name = Ident { name, span: target.span };
+        Ok(StmtKind::Decl { mode: DeclMode::Plain, ty: None, name, value, export: false })
     }
 
     fn misplaced_assign(&mut self, target: &Expr) -> Reported {
