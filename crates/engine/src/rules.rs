@@ -127,4 +127,159 @@ pub struct Rules {
     pub at_open: AtOpen,
     pub intrabar: Intrabar,
     pub ticks: Ticks,
+    pub margin: MarginCheck,
+}
+
+choices! {
+    /// Whether positions need margin: entries are refused and positions liquidated without it.
+    MarginCheck {
+        /// As the account's margin percentages say.
+        Account = "account",
+        /// Never.
+        Off = "off",
+    }
+}
+
+/// Names of the presets, the default first.
+pub const PRESETS: &[&str] = &["tradingview", "backtesting_py", "vectorbt", "nautilus", "backtrader", "wickra"];
+
+/// A rule that could not be set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// No `=` in it.
+    #[error("`{0}`: expected KEY=VALUE; keys are {keys}", keys = Rules::KEYS.join(", "))]
+    NoValue(String),
+    /// A key that does not exist.
+    #[error("no rule `{0}`; keys are {keys}", keys = Rules::KEYS.join(", "))]
+    Key(String),
+    /// A value that the key does not take.
+    #[error("rule {key} cannot be `{value}`; it is one of {}", choices.join(", "))]
+    Value {
+        /// The key.
+        key: String,
+        /// What was given.
+        value: String,
+        /// What may be given.
+        choices: Vec<&'static str>,
+    },
+}
+
+macro_rules! keys {
+    ($($key:literal => $field:ident: $kind:ident),+ $(,)?) => {
+        impl Rules {
+            /// Keys of `--rule`, in the order of `describe`.
+            pub const KEYS: &'static [&'static str] = &[$($key),+];
+
+            /// Every rule with its answer.
+            pub fn describe(&self) -> Vec<(&'static str, String)> {
+                vec![$(($key, self.$field.as_str().to_owned())),+]
+            }
+
+            /// Changes one rule by `KEY=VALUE`; the name then ends in `*`.
+            pub fn set(&mut self, text: &str) -> Result<(), RuleError> {
+                let (key, value) = text.split_once('=').ok_or_else(|| RuleError::NoValue(text.into()))?;
+                let (key, value) = (key.trim().replace('_', "-"), value.trim().replace('_', "-"));
+                match key.as_str() {
+                    $($key => {
+                        self.$field = $kind::parse(&value).ok_or_else(|| RuleError::Value {
+                            key: key.clone(),
+                            value: value.clone(),
+                            choices: $kind::CHOICES.to_vec(),
+                        })?;
+                    })+
+                    _ => return Err(RuleError::Key(key)),
+                }
+                if !self.name.ends_with('*') {
+                    self.name.push('*');
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+keys! {
+    "size-at" => size_at: SizeAt,
+    "fee-in-size" => fee_in_size: FeeInSize,
+    "lots" => lots: Lots,
+    "fill-at" => fill_at: FillAt,
+    "bracket-anchor" => bracket_anchor: BracketAnchor,
+    "bracket-live" => bracket_live: BracketLive,
+    "at-open" => at_open: AtOpen,
+    "intrabar" => intrabar: Intrabar,
+    "ticks" => ticks: Ticks,
+    "margin" => margin: MarginCheck,
+}
+
+impl Rules {
+    /// The preset of this name, none when there is none.
+    pub fn preset(name: &str) -> Option<Self> {
+        let mut rules = Self {
+            name: name.into(),
+            size_at: SizeAt::Fill,
+            fee_in_size: FeeInSize::Inside,
+            lots: Lots::Fractional,
+            fill_at: FillAt::NextOpen,
+            bracket_anchor: BracketAnchor::Fill,
+            bracket_live: BracketLive::EntryBar,
+            at_open: AtOpen::SignalFirst,
+            intrabar: Intrabar::StopFirst,
+            ticks: Ticks::Exact,
+            margin: MarginCheck::Off,
+        };
+        match name {
+            "tradingview" => {
+                rules.size_at = SizeAt::SignalClose;
+                rules.lots = Lots::MinQty;
+                rules.bracket_anchor = BracketAnchor::SignalClose;
+                rules.intrabar = Intrabar::Path;
+                rules.ticks = Ticks::Round;
+                rules.margin = MarginCheck::Account;
+            }
+            "backtesting_py" => rules.bracket_anchor = BracketAnchor::SignalClose,
+            "vectorbt" => {
+                rules.bracket_live = BracketLive::NextBar;
+                rules.at_open = AtOpen::StopFirst;
+            }
+            "nautilus" => rules.fill_at = FillAt::SignalClose,
+            "backtrader" => rules.bracket_live = BracketLive::NextBar,
+            "wickra" => {}
+            _ => return None,
+        }
+        Some(rules)
+    }
+}
+
+impl Default for Rules {
+    /// The `tradingview` preset.
+    fn default() -> Self {
+        Self::preset(PRESETS[0]).unwrap_or_else(|| unreachable!("the first preset exists"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_exists_and_differs() {
+        let all: Vec<Rules> = PRESETS.iter().map(|p| Rules::preset(p).unwrap()).collect();
+        for (i, a) in all.iter().enumerate() {
+            for b in &all[i + 1..] {
+                assert_ne!(a.describe(), b.describe(), "{} and {}", a.name, b.name);
+            }
+        }
+        assert!(Rules::preset("mt5").is_none());
+    }
+
+    #[test]
+    fn rules_change_by_name_and_say_so() {
+        let mut rules = Rules::default();
+        rules.set("at_open = stop-first").unwrap();
+        assert_eq!((rules.at_open, rules.name.as_str()), (AtOpen::StopFirst, "tradingview*"));
+        assert!(matches!(rules.set("at-open"), Err(RuleError::NoValue(_))));
+        assert!(matches!(rules.set("x=1"), Err(RuleError::Key(_))));
+        let error = rules.set("lots=half").unwrap_err().to_string();
+        assert!(error.contains("min-qty, whole, fractional"), "{error}");
+    }
 }

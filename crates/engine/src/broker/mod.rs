@@ -1,5 +1,330 @@
 //! The broker: orders in, fills and trades out.
+//!
+//! It follows TradingView's broker emulator where the rules say `tradingview`, and answers the questions
+//! on which other engines differ as [`Rules`] declares. One bar runs as: orders pending from earlier bars
+//! meet the open, then the path through the bar (`walk`); the strategy runs on the closed bar; orders
+//! that may fill at the close do.
 
+mod advance;
+mod books;
 pub mod command;
+mod exits;
+mod orders;
+mod sizing;
+mod walk;
 
+pub use books::{BrokerEvent, EventKind, OpenTrade, OrderCounts, Simulation};
 pub use command::{CloseCommand, EntryCommand, ExitCommand, NameId, OcaKind, RiskRule, Side};
+
+use crate::{Account, Rules, Trade, account::Slippage, rules::Ticks};
+use books::Books;
+use exits::ExitOrder;
+use orders::{CloseOrder, EntryOrder};
+use springtide_domain::{BarsView, SymbolInfo};
+
+/// Reserved order names, beyond any table of a script: what closed a trade when no order of the
+/// script's did.
+pub mod names {
+    use super::NameId;
+    /// Liquidated for want of margin.
+    pub const MARGIN_CALL: NameId = NameId(u32::MAX);
+    /// Closed because a risk rule stopped trading.
+    pub const RISK: NameId = NameId(u32::MAX - 1);
+    /// `strategy.close_all` without a comment.
+    pub const CLOSE_ALL: NameId = NameId(u32::MAX - 2);
+}
+
+/// One strategy's simulated account on one market.
+#[derive(Debug)]
+pub struct Broker<'a> {
+    bars: BarsView<'a>,
+    account: Account,
+    rules: Rules,
+    mintick: f64,
+    min_qty: f64,
+    point_value: f64,
+    /// The bar being worked on.
+    bar: usize,
+    /// The last bar that was opened; none before the first.
+    opened: Option<usize>,
+    books: Books,
+    entries: Vec<EntryOrder>,
+    exits: Vec<ExitOrder>,
+    closes: Vec<CloseOrder>,
+    seq: u32,
+    fills_on_bar: usize,
+    risk: Risk,
+}
+
+/// Limits set by `strategy.risk.*` and what they watch.
+#[derive(Debug, Default)]
+struct Risk {
+    allow: Option<Side>,
+    max_position: Option<f64>,
+    max_drawdown: Option<(f64, bool)>,
+    max_intraday_loss: Option<(f64, bool)>,
+    max_cons_loss_days: Option<u32>,
+    max_intraday_fills: Option<u32>,
+    day: i64,
+    day_start_equity: f64,
+    day_fills: u32,
+    cons_loss_days: u32,
+    halted_today: bool,
+    halted: Option<&'static str>,
+}
+
+impl Risk {
+    fn watches(&self) -> bool {
+        self.max_drawdown.is_some()
+            || self.max_intraday_loss.is_some()
+            || self.max_cons_loss_days.is_some()
+            || self.max_intraday_fills.is_some()
+    }
+
+    fn stopped(&self) -> bool {
+        self.halted.is_some() || self.halted_today
+    }
+}
+
+impl<'a> Broker<'a> {
+    /// A flat account before the first bar.
+    pub fn new(bars: BarsView<'a>, account: &Account, rules: &Rules, symbol: &SymbolInfo) -> Self {
+        let mintick = if symbol.mintick > 0.0 { symbol.mintick } else { 0.01 };
+        Self {
+            bars,
+            account: account.clone(),
+            rules: rules.clone(),
+            mintick,
+            min_qty: symbol.min_qty,
+            point_value: symbol.point_value,
+            bar: 0,
+            opened: None,
+            books: Books::new(account.initial_capital, symbol.point_value),
+            entries: Vec::new(),
+            exits: Vec::new(),
+            closes: Vec::new(),
+            seq: 0,
+            fills_on_bar: 0,
+            risk: Risk { day: i64::MIN, day_start_equity: account.initial_capital, ..Risk::default() },
+        }
+    }
+
+    /// Moves to bar `i`: orders pending from earlier bars meet its open, then its path; margin and risk
+    /// limits are watched. Returns the number of fills.
+    pub fn open_bar(&mut self, i: usize) -> usize {
+        self.bar = i;
+        self.opened = Some(i);
+        self.fills_on_bar = 0;
+        if self.risk.watches() {
+            self.roll_day(i);
+        }
+        let watch_margin = self.books.position != 0.0 && self.margin_percent() > 0.0;
+        if self.has_pending() || watch_margin || (self.risk.watches() && self.books.position != 0.0) {
+            self.books.sync_excursions(&self.bars, i);
+            self.walk_bar();
+            self.books.marked_to(i + 1);
+        }
+        self.fills_on_bar
+    }
+
+    /// After the strategy ran on bar `i`: orders that fill at its close do. Returns the number of fills.
+    pub fn close_bar(&mut self, i: usize) -> usize {
+        debug_assert_eq!(self.bar, i);
+        let before = self.fills_on_bar;
+        let at_close = self.account.process_orders_on_close
+            || self.rules.fill_at == crate::rules::FillAt::SignalClose
+            || self.closes.iter().any(|c| c.immediately);
+        if at_close && !self.risk.stopped() {
+            self.fill_at_close();
+        }
+        self.fills_on_bar - before
+    }
+
+    /// True while any order waits.
+    pub fn has_pending(&self) -> bool {
+        !(self.entries.is_empty() && self.exits.is_empty() && self.closes.is_empty())
+    }
+
+    /// Signed contracts held.
+    pub fn position_size(&self) -> f64 {
+        self.books.position
+    }
+
+    /// Average entry price of the open position; NaN when flat.
+    pub fn position_avg_price(&self) -> f64 {
+        self.books.avg_price()
+    }
+
+    /// Id of the entry that opened the position; empty when flat.
+    pub fn position_entry_name(&self) -> NameId {
+        self.books.open.first().map_or(NameId(0), |t| t.entry_id)
+    }
+
+    /// Initial capital plus closed and open profit at the current close.
+    pub fn equity(&self) -> f64 {
+        self.books.equity_at(self.close_price())
+    }
+
+    /// Sum of closed trades' profit, commissions included.
+    pub fn net_profit(&self) -> f64 {
+        self.books.net_profit
+    }
+
+    /// Profit of open trades at the current close, entry commissions not included.
+    pub fn open_profit(&self) -> f64 {
+        self.books.open_profit(self.close_price())
+    }
+
+    /// Sum of winning trades' profit.
+    pub fn gross_profit(&self) -> f64 {
+        self.books.gross_profit
+    }
+
+    /// Sum of losing trades' loss, positive.
+    pub fn gross_loss(&self) -> f64 {
+        self.books.gross_loss
+    }
+
+    /// Starting money.
+    pub fn initial_capital(&self) -> f64 {
+        self.account.initial_capital
+    }
+
+    /// Closed trades with a profit.
+    pub fn wins(&self) -> u32 {
+        self.books.wins
+    }
+
+    /// Closed trades with a loss.
+    pub fn losses(&self) -> u32 {
+        self.books.losses
+    }
+
+    /// Closed trades that broke even.
+    pub fn evens(&self) -> u32 {
+        self.books.evens
+    }
+
+    /// Trades closed so far, in closing order.
+    pub fn closed_trades(&self) -> &[Trade] {
+        &self.books.closed
+    }
+
+    /// Trades still open, oldest first, with excursions up to the current bar.
+    pub fn open_trades(&mut self) -> &[OpenTrade] {
+        let next = self.opened.map_or(0, |i| i + 1);
+        self.books.sync_excursions(&self.bars, next);
+        &self.books.open
+    }
+
+    /// Number of trades still open.
+    pub fn open_count(&self) -> usize {
+        self.books.open.len()
+    }
+
+    /// Largest fall of equity from its peak so far on bar closes, money.
+    pub fn max_drawdown(&mut self) -> f64 {
+        self.books.watch_equity(&self.bars, self.bar).drawdown
+    }
+
+    /// Largest rise of equity from its trough so far on bar closes, money.
+    pub fn max_runup(&mut self) -> f64 {
+        self.books.watch_equity(&self.bars, self.bar).runup
+    }
+
+    /// Largest position held so far, contracts: both sides, long, short.
+    pub fn max_contracts_held(&self) -> (f64, f64, f64) {
+        let (long, short) = self.books.max_held;
+        (long.max(short), long, short)
+    }
+
+    /// Price at which the position would be liquidated; NaN when there is none.
+    pub fn margin_liquidation_price(&self) -> f64 {
+        let margin = self.margin_percent() / 100.0;
+        let size = self.books.position * self.point_value;
+        if size == 0.0 || margin == 0.0 {
+            return f64::NAN;
+        }
+        let (base, slope) = self.books.segment();
+        let price = -base / (slope - size.abs() * margin);
+        if price > 0.0 && price.is_finite() { price } else { f64::NAN }
+    }
+
+    /// Commission paid so far, both sides, money.
+    pub fn commission_paid(&self) -> f64 {
+        self.books.commission_paid
+    }
+
+    /// Why trading stopped for good, if it did.
+    pub fn halted(&self) -> Option<&'static str> {
+        self.risk.halted
+    }
+
+    /// Contracts an entry without quantity would have at the current close.
+    pub fn default_entry_qty(&self, price: f64) -> f64 {
+        self.size_default(price, self.equity())
+    }
+
+    /// Ends the simulation.
+    pub fn finish(mut self) -> Simulation {
+        let n = self.bars.len();
+        self.books.sync_excursions(&self.bars, n);
+        self.books.finish(self.risk.halted)
+    }
+
+    fn close_price(&self) -> f64 {
+        self.bars.close[self.bar]
+    }
+
+    fn next_seq(&mut self) -> u32 {
+        self.seq += 1;
+        self.seq
+    }
+
+    fn margin_percent(&self) -> f64 {
+        self.margin_of(if self.books.position >= 0.0 { Side::Long } else { Side::Short })
+    }
+
+    fn margin_of(&self, side: Side) -> f64 {
+        match (self.rules.margin, side) {
+            (crate::rules::MarginCheck::Off, _) => 0.0,
+            (_, Side::Long) => self.account.margin_long,
+            (_, Side::Short) => self.account.margin_short,
+        }
+    }
+
+    /// Market and stop fills lose slippage; buyers pay more, sellers get less.
+    fn slipped(&self, price: f64, buys: bool) -> f64 {
+        let sign = if buys { 1.0 } else { -1.0 };
+        match self.account.slippage {
+            Slippage::Ticks(ticks) if ticks > 0.0 => price + sign * ticks * self.mintick,
+            Slippage::Percent(percent) if percent > 0.0 => price * (1.0 + sign * percent / 100.0),
+            _ => price,
+        }
+    }
+
+    /// A level on the tick grid: stops away from the trader, limits in the trader's favour; both mean up
+    /// for a buy stop and a sell limit, down for a sell stop and a buy limit.
+    fn on_grid(&self, price: f64, up: bool) -> f64 {
+        if self.rules.ticks == Ticks::Exact {
+            return price;
+        }
+        let ticks = price / self.mintick;
+        let nearest = ticks.round();
+        // Within 1e-4 tick of the grid counts as on it: a level computed as price * 0.98 is rarely exact.
+        let whole = if (ticks - nearest).abs() <= 1e-4 {
+            nearest
+        } else if up {
+            ticks.ceil()
+        } else {
+            ticks.floor()
+        };
+        self.from_ticks(whole)
+    }
+
+    /// `ticks` steps as a price, free of the error of multiplying by 0.01.
+    fn from_ticks(&self, ticks: f64) -> f64 {
+        let inverse = (1.0 / self.mintick).round();
+        if (inverse * self.mintick - 1.0).abs() < 1e-9 { ticks / inverse } else { ticks * self.mintick }
+    }
+}

@@ -1,0 +1,65 @@
+//! How many contracts an order gets, what they cost, and whether the account can carry them.
+
+use super::{Broker, Side};
+use crate::{
+    account::{Commission, QtyType},
+    rules::{FeeInSize, Lots},
+};
+
+impl Broker<'_> {
+    /// Contracts of an order without quantity at `price` with `equity`.
+    ///
+    /// Percent commission is part of the budget (`fee-in-size = inside`): quantity = budget /
+    /// (price x (1 + rate)); commission per contract adds to the unit cost; commission per order is taken
+    /// off the budget.
+    pub(super) fn size_default(&self, price: f64, equity: f64) -> f64 {
+        let budget = match self.account.qty_type {
+            QtyType::Fixed => return self.lots(self.account.qty_value),
+            QtyType::Cash => self.account.qty_value,
+            QtyType::PercentOfEquity => equity * self.account.qty_value / 100.0,
+        };
+        let unit = price * self.point_value;
+        let inside = self.rules.fee_in_size == FeeInSize::Inside;
+        let qty = match self.account.commission {
+            _ if !inside => budget / unit,
+            Commission::Percent(percent) => budget / (unit * (1.0 + percent / 100.0)),
+            Commission::PerContract(money) => budget / (unit + money),
+            Commission::PerOrder(money) => (budget - money) / unit,
+        };
+        if qty.is_finite() && qty > 0.0 { self.lots(qty) } else { 0.0 }
+    }
+
+    /// Rounds a quantity down to what can be traded.
+    pub(super) fn lots(&self, qty: f64) -> f64 {
+        let step = match self.rules.lots {
+            Lots::Fractional => return qty,
+            Lots::Whole => 1.0,
+            Lots::MinQty => self.min_qty,
+        };
+        if step <= 0.0 {
+            return qty;
+        }
+        let steps = qty / step;
+        let nearest = steps.round();
+        // 0.3 / 0.1 is 2.9999999999999996: the decimal form decides, not the binary one.
+        let whole = if (steps - nearest).abs() <= 1e-9 * nearest.max(1.0) { nearest } else { steps.floor() };
+        let inverse = (1.0 / step).round();
+        if (inverse * step - 1.0).abs() < 1e-9 { whole / inverse } else { whole * step }
+    }
+
+    /// Commission of a fill, money.
+    pub(super) fn fee(&self, qty: f64, price: f64) -> f64 {
+        match self.account.commission {
+            Commission::Percent(percent) => qty * price * self.point_value * percent / 100.0,
+            Commission::PerContract(money) => qty * money,
+            Commission::PerOrder(money) => money,
+        }
+    }
+
+    /// Whether `qty` contracts at `price` are within the margin that `equity` allows.
+    pub(super) fn can_carry(&self, side: Side, qty: f64, price: f64, equity: f64) -> bool {
+        let margin = self.margin_of(side) / 100.0;
+        // A relative hair of slack: an order sized to exactly all equity must pass its own check.
+        margin == 0.0 || qty * price * self.point_value * margin <= equity * (1.0 + 1e-10)
+    }
+}
