@@ -74,11 +74,12 @@ choices! {
     }
 }
 choices! {
-    /// What comes first at a bar's open: market orders from the last close, or stops and limits already passed.
+    /// What comes first on a bar: market orders from the last close, which fill at its open, or stops and
+    /// limits, wherever in the bar they are hit.
     AtOpen {
         /// Market orders.
         SignalFirst = "signal-first",
-        /// Stops and limits.
+        /// Stops and limits of the whole bar.
         StopFirst = "stop-first",
     }
 }

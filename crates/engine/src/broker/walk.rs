@@ -42,12 +42,21 @@ impl Broker<'_> {
                 self.gapped_legs(o);
             }
             AtOpen::StopFirst => {
+                // Such engines ask each bar's whole range for stops and targets before they look at signals.
                 self.gapped_legs(o);
+                let held_back = std::mem::take(&mut self.entries);
+                self.path([o, h, l, c]);
+                self.entries = held_back;
                 self.market_at_open(o);
                 self.gapped_entries(o);
             }
         }
         self.watch(o);
+        self.path([o, h, l, c]);
+    }
+
+    /// The three legs from the open to the close.
+    fn path(&mut self, [o, h, l, c]: [f64; 4]) {
         let (first, second) = if self.high_first(o, h, l) { (h, l) } else { (l, h) };
         for (from, to) in [(o, first), (first, second), (second, c)] {
             if self.books.position == 0.0 && !self.has_pending() {
