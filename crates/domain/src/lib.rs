@@ -7,8 +7,10 @@ pub mod bars;
 pub mod diagnostic;
 pub mod hash;
 pub mod params;
+pub mod resample;
 pub mod run;
 pub mod symbol;
+pub mod synth;
 pub mod timeframe;
 
 pub use bars::{BarColumns, Bars, BarsView, OwnedBars};
