@@ -1,0 +1,456 @@
+//! Moving averages and regressions.
+
+use super::core::{Args, Fixed, Kernel, Len, Outs, Ring, WinSum, is_na, truth};
+use springtide_domain::BarsView;
+
+/// Simple average.
+pub(super) struct Sma {
+    len: Len,
+    sum: WinSum,
+}
+
+impl Sma {
+    pub(super) fn with(len: Len) -> Self {
+        Self { len, sum: WinSum::new(len) }
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&mut self, x: f64, length: f64) -> f64 {
+        let n = self.len.get(length);
+        self.sum.mean(x, n)
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.sum.reset();
+    }
+}
+
+impl Kernel for Sma {
+    fn new(f: Fixed<'_>) -> Self {
+        Self::with(f.len(1))
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        out[0] = self.next(a[0], a[1]);
+    }
+    fn reset(&mut self) {
+        self.sum.reset();
+    }
+}
+
+/// Rolling sum.
+pub(super) struct Sum {
+    len: Len,
+    sum: WinSum,
+}
+
+impl Kernel for Sum {
+    fn new(f: Fixed<'_>) -> Self {
+        let len = f.len(1);
+        Self { len, sum: WinSum::new(len) }
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        out[0] = self.sum.next(a[0], self.len.get(a[1]));
+    }
+    fn reset(&mut self) {
+        self.sum.reset();
+    }
+}
+
+/// Recursive averages: `WILDER` has weight 1/n, else 2/(n+1). The seed is the plain mean of the
+/// first n non-na values; na gives na and leaves the state.
+///
+/// The step's form is part of the definition, since the algebraically equal ones round
+/// differently: `e + α(x − e)` and `(r(n − 1) + x)/n`.
+pub(super) struct Recursive<const WILDER: bool> {
+    len: Len,
+    seed: WinSum,
+    value: f64,
+}
+
+/// Exponential average.
+pub(super) type Ema = Recursive<false>;
+/// Wilder's average.
+pub(super) type Rma = Recursive<true>;
+
+impl<const WILDER: bool> Recursive<WILDER> {
+    pub(super) fn with(len: Len) -> Self {
+        Self { len, seed: WinSum::new(len), value: f64::NAN }
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&mut self, x: f64, length: f64) -> f64 {
+        let n = self.len.get(length);
+        if is_na(x) || n == 0 {
+            return f64::NAN;
+        }
+        if self.value.is_nan() {
+            self.value = self.seed.mean(x, n);
+        } else if WILDER {
+            self.value = (self.value * (n as f64 - 1.0) + x) / n as f64;
+        } else {
+            self.value += 2.0 / (n as f64 + 1.0) * (x - self.value);
+        }
+        self.value
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.seed.reset();
+        self.value = f64::NAN;
+    }
+}
+
+impl<const WILDER: bool> Kernel for Recursive<WILDER> {
+    fn new(f: Fixed<'_>) -> Self {
+        Self::with(f.len(1))
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        out[0] = self.next(a[0], a[1]);
+    }
+    fn reset(&mut self) {
+        Recursive::reset(self);
+    }
+}
+
+/// Linearly weighted average over a window whose na values repeat the value before them. Summed
+/// anew at each call, oldest first, weights 1..n.
+pub(super) struct Wma {
+    len: Len,
+    filled: Ring<f64>,
+    last: f64,
+}
+
+impl Wma {
+    pub(super) fn with(len: Len) -> Self {
+        Self { len, filled: Ring::new(len.reach()), last: f64::NAN }
+    }
+
+    #[inline(always)]
+    pub(super) fn next(&mut self, x: f64, n: usize) -> f64 {
+        let na = is_na(x);
+        if !na {
+            self.last = x;
+        }
+        self.filled.push(self.last);
+        if na || n == 0 || n > self.filled.count() {
+            return f64::NAN;
+        }
+        let mut total = 0.0;
+        for (k, v) in self.filled.oldest_first(n).enumerate() {
+            total += v * (k + 1) as f64;
+        }
+        total / Self::weights(n)
+    }
+
+    /// 1 + 2 + … + n.
+    #[inline(always)]
+    fn weights(n: usize) -> f64 {
+        let n = n as f64;
+        n * (n + 1.0) / 2.0
+    }
+
+    /// The average of complete windows of a column without na: one lane per bar, each lane
+    /// adding in the order of [`Wma::next`], so that the bits agree.
+    fn sweep(x: &[f64], n: usize, out: &mut [f64]) {
+        const LANES: usize = 8;
+        let weights = Self::weights(n);
+        let mut at = n - 1;
+        while at + LANES <= x.len() {
+            let first = &x[at + 1 - n..at + LANES];
+            let mut total = [0.0; LANES];
+            for (k, run) in first.windows(LANES).enumerate() {
+                let w = (k + 1) as f64;
+                for (t, v) in total.iter_mut().zip(run) {
+                    *t += v * w;
+                }
+            }
+            for (o, t) in out[at..at + LANES].iter_mut().zip(total) {
+                *o = t / weights;
+            }
+            at += LANES;
+        }
+        for i in at..x.len() {
+            let mut total = 0.0;
+            for (k, v) in x[i + 1 - n..=i].iter().enumerate() {
+                total += v * (k + 1) as f64;
+            }
+            out[i] = total / weights;
+        }
+    }
+
+    /// Fills `out` and returns true when `x` has no na after a possible run of them at the start.
+    fn whole(x: &[f64], n: usize, out: &mut [f64]) -> bool {
+        let lead = x.iter().position(|v| !is_na(*v)).unwrap_or(x.len());
+        if n == 0 || x[lead..].iter().any(|v| is_na(*v)) {
+            return false;
+        }
+        let first = lead.saturating_add(n - 1).min(x.len());
+        out[..first].fill(f64::NAN);
+        if first < x.len() {
+            // Windows that reach into the leading na are na; none other start before `lead`.
+            Self::sweep(&x[lead..], n, &mut out[lead..]);
+            out[..first].fill(f64::NAN);
+        }
+        true
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.filled.reset();
+        self.last = f64::NAN;
+    }
+}
+
+impl Kernel for Wma {
+    fn new(f: Fixed<'_>) -> Self {
+        Self::with(f.len(1))
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        let n = self.len.get(a[1]);
+        out[0] = self.next(a[0], n);
+    }
+    fn reset(&mut self) {
+        Wma::reset(self);
+    }
+    fn column(&mut self, _: &BarsView<'_>, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+        match (args[0], self.len.known()) {
+            (Some(x), Some(n)) => Self::whole(x, n, out),
+            _ => false,
+        }
+    }
+}
+
+/// Hull's average.
+pub(super) struct Hma {
+    len: Len,
+    half: Wma,
+    full: Wma,
+    smooth: Wma,
+}
+
+/// floor(√n), exact for every length.
+fn root(n: usize) -> usize {
+    n.isqrt()
+}
+
+impl Kernel for Hma {
+    fn new(f: Fixed<'_>) -> Self {
+        let len = f.len(1);
+        // All three share the longest reach: a series length may grow.
+        Self { len, half: Wma::with(len), full: Wma::with(len), smooth: Wma::with(len) }
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        let n = self.len.get(a[1]);
+        let half = self.half.next(a[0], n / 2);
+        let full = self.full.next(a[0], n);
+        let raw = 2.0 * half - full;
+        // Before both exist there is no value to smooth: those bars are no part of its window.
+        out[0] = if is_na(raw) { f64::NAN } else { self.smooth.next(raw, root(n)) };
+    }
+    fn reset(&mut self) {
+        self.half.reset();
+        self.full.reset();
+        self.smooth.reset();
+    }
+    fn column(&mut self, _: &BarsView<'_>, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+        let (Some(x), Some(n)) = (args[0], self.len.known()) else { return false };
+        if n < 2 {
+            return false;
+        }
+        let mut half = vec![f64::NAN; x.len()];
+        let mut raw = vec![f64::NAN; x.len()];
+        if !Wma::whole(x, n / 2, &mut half) || !Wma::whole(x, n, &mut raw) {
+            return false;
+        }
+        for (r, h) in raw.iter_mut().zip(&half) {
+            *r = 2.0 * h - *r;
+        }
+        Wma::whole(&raw, root(n), out)
+    }
+}
+
+/// Volume weighted average.
+pub(super) struct Vwma {
+    priced: Sma,
+    volume: Sma,
+}
+
+impl Kernel for Vwma {
+    fn new(f: Fixed<'_>) -> Self {
+        Self { priced: Sma::with(f.len(1)), volume: Sma::with(f.len(1)) }
+    }
+    #[inline(always)]
+    fn step(&mut self, bars: &BarsView<'_>, i: usize, a: &Args, out: &mut Outs) {
+        let v = bars.volume[i];
+        out[0] = self.priced.next(a[0] * v, a[1]) / self.volume.next(v, a[1]);
+    }
+    fn reset(&mut self) {
+        self.priced.reset();
+        self.volume.reset();
+    }
+}
+
+/// Symmetrically weighted average.
+pub(super) struct Swma {
+    past: Ring<f64>,
+}
+
+impl Kernel for Swma {
+    fn new(_: Fixed<'_>) -> Self {
+        Self { past: Ring::new(4) }
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        self.past.push(a[0]);
+        out[0] = if self.past.count() < 4 {
+            f64::NAN
+        } else {
+            let x = |k| self.past.back(k);
+            x(3) * (1.0 / 6.0) + x(2) * (2.0 / 6.0) + x(1) * (2.0 / 6.0) + x(0) * (1.0 / 6.0)
+        };
+    }
+    fn reset(&mut self) {
+        self.past.reset();
+    }
+}
+
+/// Arnaud Legoux' average. Weights are kept until an argument that shapes them changes.
+pub(super) struct Alma {
+    len: Len,
+    past: Ring<f64>,
+    shape: [f64; 4],
+    /// Oldest first.
+    weights: Vec<f64>,
+    norm: f64,
+}
+
+impl Alma {
+    fn shape_to(&mut self, n: usize, offset: f64, sigma: f64, floor: f64) {
+        let shape = [n as f64, offset, sigma, floor];
+        if shape.map(f64::to_bits) == self.shape.map(f64::to_bits) {
+            return;
+        }
+        self.shape = shape;
+        let centre = offset * (n as f64 - 1.0);
+        let centre = if truth(floor) { centre.floor() } else { centre };
+        let width = n as f64 / sigma;
+        self.weights.clear();
+        self.weights.extend((0..n).map(|k| {
+            let off = k as f64 - centre;
+            (-(off * off) / (2.0 * width * width)).exp()
+        }));
+        self.norm = self.weights.iter().rev().sum();
+    }
+}
+
+impl Kernel for Alma {
+    fn new(f: Fixed<'_>) -> Self {
+        let len = f.len(1);
+        Self { len, past: Ring::new(len.reach()), shape: [f64::NAN; 4], weights: Vec::new(), norm: 0.0 }
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        let n = self.len.get(a[1]);
+        self.past.push(a[0]);
+        out[0] = f64::NAN;
+        if n == 0 || n > self.past.count() || is_na(a[0]) {
+            return;
+        }
+        self.shape_to(n, a[2], a[3], a[4]);
+        let mut total = 0.0;
+        for (v, w) in self.past.newest_first(n).zip(self.weights.iter().rev()) {
+            total += w * v;
+        }
+        out[0] = total / self.norm;
+    }
+    fn reset(&mut self) {
+        self.past.reset();
+    }
+}
+
+/// Least squares line over the last n non-na values; an na bar repeats the last full result.
+/// Both sums are taken anew at each call, oldest first; the line's form is TradingView's.
+pub(super) struct Linreg {
+    len: Len,
+    past: Ring<f64>,
+    last: f64,
+}
+
+impl Linreg {
+    #[inline(always)]
+    fn fit(&self, n: usize, offset: f64) -> f64 {
+        if n == 1 {
+            return self.past.back(0);
+        }
+        let (mut sum_y, mut sum_xy) = (0.0, 0.0);
+        for (k, y) in self.past.oldest_first(n).enumerate() {
+            sum_y += y;
+            sum_xy += y * (k + 1) as f64;
+        }
+        let len = n as f64;
+        let sum_x = len * (len + 1.0) / 2.0;
+        let sum_xx = len * (len + 1.0) * (2.0 * len + 1.0) / 6.0;
+        let slope = (len * sum_xy - sum_x * sum_y) / (len * sum_xx - sum_x * sum_x);
+        let start = sum_y / len - slope * sum_x / len + slope;
+        start + slope * (len - 1.0 - offset)
+    }
+}
+
+impl Kernel for Linreg {
+    fn new(f: Fixed<'_>) -> Self {
+        let len = f.len(1);
+        Self { len, past: Ring::new(len.reach()), last: f64::NAN }
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        let n = self.len.get(a[1]);
+        if !is_na(a[0]) {
+            self.past.push(a[0]);
+            let full = n > 0 && n <= self.past.count();
+            self.last = if full { self.fit(n, a[2].trunc()) } else { f64::NAN };
+        }
+        out[0] = self.last;
+    }
+    fn reset(&mut self) {
+        self.past.reset();
+        self.last = f64::NAN;
+    }
+}
+
+/// Centre of gravity over the last n non-na values; an na bar repeats the last full result.
+pub(super) struct Cog {
+    len: Len,
+    past: Ring<f64>,
+    last: f64,
+}
+
+impl Kernel for Cog {
+    fn new(f: Fixed<'_>) -> Self {
+        let len = f.len(1);
+        Self { len, past: Ring::new(len.reach()), last: f64::NAN }
+    }
+    #[inline(always)]
+    fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
+        let n = self.len.get(a[1]);
+        if !is_na(a[0]) {
+            self.past.push(a[0]);
+            self.last = f64::NAN;
+            if n > 0 && n <= self.past.count() {
+                let (mut sum, mut weighted) = (0.0, 0.0);
+                for (k, v) in self.past.newest_first(n).enumerate() {
+                    sum += v;
+                    weighted += v * (k + 1) as f64;
+                }
+                self.last = -weighted / sum;
+            }
+        }
+        out[0] = self.last;
+    }
+    fn reset(&mut self) {
+        self.past.reset();
+        self.last = f64::NAN;
+    }
+}

@@ -1,0 +1,37 @@
+//! Indicators: one definition each, two drivers with equal bits.
+//!
+//! [`TaFunc`] is the catalogue. A [`TaState`] is the memory of one call site and is stepped bar
+//! by bar; [`run_column`] computes a whole series at once over the same code. Values are doubles:
+//! na is NaN, truth is 0 or 1. Definitions are those of the Pine language, checked against values
+//! that TradingView exported; where TA-Lib's differ, see `talib`.
+//!
+//! # Rules that hold everywhere
+//! - **na.** A non-finite argument is na. Averages and sums skip na: the result is na on that
+//!   call, the state stays. Windows of extremes ignore na inside them.
+//! - **Length.** Truncated toward zero. A length that varies re-reads the last n stored values;
+//!   a constant passed as a varying length gives the same bits.
+//! - **Sums.** A window's sum is correctly rounded (see the `core` module), whatever came before,
+//!   and a mean is that sum divided once. So two averages compare as their exact sums do, up to
+//!   the rounding of that one division, and no error builds up along the series.
+//! - **Comparison.** Exact, except `rising`, `falling`, `cmo`, `mfi`, `percentrank`, `rci`,
+//!   `cross` and the selection in `dmi`, which use the language's tolerance of 1e-10.
+//! - **Calls.** A state knows its own calls. True range reads the chart's previous close;
+//!   `highest`, `lowest` and their `bars` forms age in bars.
+
+mod averages;
+mod core;
+mod events;
+mod extremes;
+mod func;
+mod momentum;
+mod rank;
+mod spread;
+mod state;
+mod trend;
+mod volume;
+
+#[cfg(test)]
+mod tests;
+
+pub use func::{Param, ParamKind, TaFunc, validate};
+pub use state::{ColumnArg, TaState, run_column};
