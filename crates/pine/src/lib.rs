@@ -8,6 +8,7 @@
 pub mod check;
 pub mod exec;
 pub mod ir;
+pub mod render;
 pub mod syntax;
 
 pub use check::{Compiled, compile};

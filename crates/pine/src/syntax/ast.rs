@@ -75,14 +75,44 @@ pub struct Param {
 pub enum StmtKind {
     Expr(Expr),
     /// The name is dotted in `strategy.initial_capital = 50000`: a variable that hides the built-in.
-    Decl { mode: DeclMode, ty: Option<TypeRef>, name: Ident, value: Expr, export: bool },
-    TupleDecl { names: Vec<Ident>, value: Expr },
+    Decl {
+        mode: DeclMode,
+        ty: Option<TypeRef>,
+        name: Ident,
+        value: Expr,
+        export: bool,
+    },
+    TupleDecl {
+        names: Vec<Ident>,
+        value: Expr,
+    },
     /// `target := value` and `target += value` ...; target is a name or a field.
-    Assign { target: Expr, op: Option<BinaryOp>, value: Expr },
-    Function { name: Ident, params: Vec<Param>, body: Vec<Stmt>, is_method: bool, export: bool },
-    Type { name: Ident, fields: Vec<Param>, export: bool },
-    Enum { name: Ident, members: Vec<(Ident, Option<Expr>)>, export: bool },
-    Import { path: String, alias: Option<Ident> },
+    Assign {
+        target: Expr,
+        op: Option<BinaryOp>,
+        value: Expr,
+    },
+    Function {
+        name: Ident,
+        params: Vec<Param>,
+        body: Vec<Stmt>,
+        is_method: bool,
+        export: bool,
+    },
+    Type {
+        name: Ident,
+        fields: Vec<Param>,
+        export: bool,
+    },
+    Enum {
+        name: Ident,
+        members: Vec<(Ident, Option<Expr>)>,
+        export: bool,
+    },
+    Import {
+        path: String,
+        alias: Option<Ident>,
+    },
     Break,
     Continue,
 }
@@ -148,18 +178,42 @@ pub enum ExprKind {
     /// `base[offset]`.
     Index(Box<Expr>, Box<Expr>),
     /// `callee<types>(args)`.
-    Call { callee: Box<Expr>, types: Vec<TypeRef>, args: Vec<Arg> },
+    Call {
+        callee: Box<Expr>,
+        types: Vec<TypeRef>,
+        args: Vec<Arg>,
+    },
     Unary(UnaryOp, Box<Expr>),
     Binary(BinaryOp, Box<Expr>, Box<Expr>),
     Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
     Tuple(Vec<Expr>),
     /// Conditions with their blocks, then the `else` block.
-    If { arms: Vec<(Expr, Vec<Stmt>)>, otherwise: Option<Vec<Stmt>> },
+    If {
+        arms: Vec<(Expr, Vec<Stmt>)>,
+        otherwise: Option<Vec<Stmt>>,
+    },
     /// Arms with `None` are the default.
-    Switch { subject: Option<Box<Expr>>, arms: Vec<(Option<Expr>, Vec<Stmt>)> },
-    For { var: Ident, from: Box<Expr>, to: Box<Expr>, step: Option<Box<Expr>>, body: Vec<Stmt> },
-    ForIn { index: Option<Ident>, var: Ident, over: Box<Expr>, body: Vec<Stmt> },
-    While { cond: Box<Expr>, body: Vec<Stmt> },
+    Switch {
+        subject: Option<Box<Expr>>,
+        arms: Vec<(Option<Expr>, Vec<Stmt>)>,
+    },
+    For {
+        var: Ident,
+        from: Box<Expr>,
+        to: Box<Expr>,
+        step: Option<Box<Expr>>,
+        body: Vec<Stmt>,
+    },
+    ForIn {
+        index: Option<Ident>,
+        var: Ident,
+        over: Box<Expr>,
+        body: Vec<Stmt>,
+    },
+    While {
+        cond: Box<Expr>,
+        body: Vec<Stmt>,
+    },
     /// Stands where the parser could not make sense of the source; a diagnostic says why.
     Error,
 }

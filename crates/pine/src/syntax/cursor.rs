@@ -225,20 +225,32 @@ impl<'s> Parser<'s> {
         if line.depth > 0 {
             return line.breaks_in_bracket(token, prev);
         }
-        !self.joins(line, token, prev)
+        !self.joins(line, index)
+    }
+
+    /// `++` or `--` before a token: a slip, so that the line ends behind it.
+    pub(super) fn is_doubled_sign(&self, index: usize) -> bool {
+        index >= 2 && {
+            let (a, b) = (self.tokens[index - 2], self.tokens[index - 1]);
+            a.kind == b.kind && a.end == b.start && matches!(a.kind, Kind::Plus | Kind::Minus)
+        }
     }
 
     /// The line joining rules outside brackets.
-    fn joins(&self, line: &Line, token: Token, prev: Kind) -> bool {
+    fn joins(&self, line: &Line, index: usize) -> bool {
+        let (token, prev) = (self.tokens[index], self.tokens[index - 1].kind);
         if prev == Kind::Arrow || matches!(token.kind, Kind::Else | Kind::Fence) {
             return false;
         }
         // `if x:` is a slip that must not swallow the block below.
         let slip = prev == Kind::Colon && line.questions <= 0 && line.opens_block;
-        if prev.wants_more() && !slip {
+        if prev.wants_more() && !slip && !self.is_doubled_sign(index) {
             return true;
         }
-        if token.kind.is_infix() || token.kind.is_assignment() || matches!(token.kind, Kind::Comma | Kind::Dot) {
+        if token.kind.is_infix()
+            || token.kind.is_assignment()
+            || matches!(token.kind, Kind::Comma | Kind::Dot)
+        {
             return true;
         }
         if line.opens_block {
@@ -249,7 +261,7 @@ impl<'s> Parser<'s> {
         if sign && (token.indent > self.indent || self.levels.len() <= 1) {
             return true;
         }
-        token.indent % 4 != 0 && !self.levels.contains(&token.indent)
+        !token.indent.is_multiple_of(4) && !self.levels.contains(&token.indent)
     }
 }
 

@@ -119,7 +119,7 @@ impl Parser<'_> {
     fn index(&mut self, base: Expr) -> Read<Expr> {
         let open = self.bump();
         let height = self.height;
-        let offset = self.expr()?;
+        let offset = self.inside(open)?;
         if !self.eat(Kind::RBracket) {
             return Err(self.unclosed(open));
         }
@@ -133,6 +133,9 @@ impl Parser<'_> {
         let mut height = self.height;
         let mut args = Vec::new();
         while self.peek() != Kind::RParen {
+            if self.peek() == Kind::Eol {
+                return Err(self.unclosed(open));
+            }
             args.push(self.arg()?);
             height = height.max(self.height);
             if self.peek() != Kind::RParen && !self.eat(Kind::Comma) {
@@ -200,10 +203,15 @@ impl Parser<'_> {
         }
     }
 
+    /// An expression behind an opening bracket or a comma in it.
+    fn inside(&mut self, open: Token) -> Read<Expr> {
+        if self.peek() == Kind::Eol { Err(self.unclosed(open)) } else { self.expr() }
+    }
+
     /// Brackets leave no node, but the expression spans them.
     fn parenthesis(&mut self) -> Read<Expr> {
         let open = self.bump();
-        let inner = self.expr()?;
+        let inner = self.inside(open)?;
         if !self.eat(Kind::RParen) {
             return Err(match self.peek() {
                 Kind::Assign => self.unexpected_rest("the expression"),
@@ -218,7 +226,7 @@ impl Parser<'_> {
         let open = self.bump();
         let (mut items, mut height) = (Vec::new(), 0);
         loop {
-            items.push(self.expr()?);
+            items.push(self.inside(open)?);
             height = height.max(self.height);
             if self.eat(Kind::RBracket) {
                 break;
@@ -287,7 +295,9 @@ impl Parser<'_> {
             written = qualifier(self.text_at(self.pos));
             self.bump();
         }
-        if let Some(bare) = qualifier(self.text_at(self.pos)).filter(|_| self.kind_at(self.pos + 1) == Kind::Name) {
+        if let Some(bare) =
+            qualifier(self.text_at(self.pos)).filter(|_| self.kind_at(self.pos + 1) == Kind::Name)
+        {
             self.bump();
             return Ok(TypeRef { qualifier: Some(bare), name: String::new(), args: Vec::new(), span: start });
         }
@@ -307,7 +317,12 @@ impl Parser<'_> {
                 return Err(self.report("too-deep", "this type is nested too deeply", "", self.since(start)));
             }
             let inner = TypeRef { qualifier: None, ..ty };
-            ty = TypeRef { qualifier: written, name: "array".into(), args: vec![inner], span: self.since(start) };
+            ty = TypeRef {
+                qualifier: written,
+                name: "array".into(),
+                args: vec![inner],
+                span: self.since(start),
+            };
         }
         Ok(ty)
     }

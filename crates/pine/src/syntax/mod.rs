@@ -10,6 +10,7 @@ mod expr;
 mod lexer;
 mod report;
 mod stmt;
+mod structure;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -99,7 +99,7 @@ impl Parser<'_> {
         };
         match (pair, before.map(|b| b.kind)) {
             ((Kind::Plus, Kind::Plus) | (Kind::Minus, Kind::Minus), _) => Some(step(text)),
-            ((_, Kind::Eol), Some(sign @ (Kind::Plus | Kind::Minus))) if self.doubled() => {
+            ((_, Kind::Eol), Some(sign @ (Kind::Plus | Kind::Minus))) if self.is_doubled_sign(self.pos) => {
                 Some(step(if sign == Kind::Plus { "+" } else { "-" }))
             }
             ((Kind::Star, Kind::Star), _) => Some(operator("**", "use `math.pow(a, b)`")),
@@ -133,15 +133,7 @@ impl Parser<'_> {
     /// Is the next token the first of a line that continues the one above because of its indentation?
     fn is_wrapped(&self) -> bool {
         let token = self.tokens[self.pos];
-        self.pos < self.end && token.is_first() && token.indent % 4 != 0
-    }
-
-    /// Are the last two tokens the same sign, side by side?
-    fn doubled(&self) -> bool {
-        self.pos >= 2 && {
-            let (a, b) = (self.tokens[self.pos - 2], self.tokens[self.pos - 1]);
-            a.kind == b.kind && a.end == b.start
-        }
+        self.pos < self.end && token.is_first() && !token.indent.is_multiple_of(4)
     }
 
     /// `||`, `&&` and `!` are reported and then taken for what they mean.
@@ -159,6 +151,28 @@ impl Parser<'_> {
         self.report(code, message, hint, self.here());
         self.failed = failed;
         self.bump();
+    }
+
+    /// A statement that starts with a word which other languages have.
+    pub(super) fn foreign_word(&self) -> Option<(String, &'static str)> {
+        let (word, next) = (self.text_at(self.pos), self.kind_at(self.pos + 1));
+        let hint = match word {
+            "return" => "the value of a function is its last expression; leave the word out",
+            "let" | "local" | "final" => {
+                "declare with `x = …`, or `var x = …` to keep the value from bar to bar"
+            }
+            "def" | "function" | "func" | "fn" => "a function is written `name(parameters) => body`",
+            "elif" | "elseif" | "elsif" => "write `else if`",
+            _ => return None,
+        };
+        let used_as_name = next.is_assignment() || next.is_infix() || matches!(next, Kind::Dot | Kind::Arrow);
+        let called = next == Kind::LParen && self.tokens[self.pos].end == self.tokens[self.pos + 1].start;
+        let alone = matches!(next, Kind::Eol | Kind::Comma);
+        if used_as_name || called || alone {
+            None
+        } else {
+            Some((format!("`{word}` is not part of the language"), hint))
+        }
     }
 
     /// A line of prose, of which only the first in a row is reported.
@@ -243,7 +257,11 @@ fn foreign(text: &str) -> Slip {
         _ => (
             "unexpected-character",
             format!("`{}` is not part of the language", text.chars().take(24).collect::<String>()),
-            if first.is_alphabetic() { "names have only a–z, A–Z, 0–9 and `_`".into() } else { String::new() },
+            if first.is_alphabetic() {
+                "names have only a–z, A–Z, 0–9 and `_`".into()
+            } else {
+                String::new()
+            },
         ),
     }
 }

@@ -30,7 +30,12 @@ impl Parser<'_> {
                 break;
             }
             if token.indent > indent && !self.failed && !reported {
-                self.unexpected_indent(out.last());
+                if let Some(function) = out.pop_if(|s| is_like_header(s)) {
+                    out.push(self.function_without_arrow(function, indent));
+                    height = height.max(self.height);
+                    continue;
+                }
+                self.unexpected_indent();
             }
             reported = token.indent > indent;
             let failed_before = self.failed;
@@ -42,16 +47,19 @@ impl Parser<'_> {
         self.height = height;
     }
 
-    fn unexpected_indent(&mut self, before: Option<&Stmt>) {
+    /// `f(x)` with a deeper block below: the block is read as its body.
+    fn function_without_arrow(&mut self, head: Stmt, indent: u16) -> Stmt {
+        let hint = "a function is written `name(parameters) =>`, its body indented below";
+        self.report("missing-arrow", "is this a function? Its `=>` is missing", hint, head.span);
+        let body = self.attempt(|p| p.block(indent, "`=>`", head.span)).unwrap_or_default();
+        self.height += 1;
+        Stmt { kind: function_of(head.kind, body), span: self.since(head.span) }
+    }
+
+    fn unexpected_indent(&mut self) {
         let token = self.tokens[self.pos];
-        if let Some(Stmt { kind: StmtKind::Expr(call), span }) = before
-            && is_like_header(call)
-        {
-            let hint = "a function is written `name(parameters) =>`, its body indented below";
-            self.report("missing-arrow", "is this a function? Its `=>` is missing", hint, *span);
-            return;
-        }
-        let message = format!("this line is indented by {} columns, but no block is open there", token.indent);
+        let message =
+            format!("this line is indented by {} columns, but no block is open there", token.indent);
         let hint = "only `if`, `else`, `for`, `while`, `switch`, `type`, `enum` and `=>` open a block; \
                     to continue a line, indent by a number of spaces that is no multiple of 4";
         self.report("unexpected-indent", message, hint, token.span());
@@ -145,6 +153,21 @@ impl Parser<'_> {
         let second = self.kind_at(self.pos + 1);
         if second == Kind::Assign {
             return self.declaration(DeclMode::Plain, false);
+        }
+        if let Some((message, hint)) = self.foreign_word() {
+            let word = self.text_at(self.pos);
+            let reported = self.report("foreign-word", message, hint, self.here());
+            // What follows these words is a statement by itself.
+            return match word {
+                "return" | "let" | "local" | "final" => {
+                    self.bump();
+                    self.enter()?;
+                    let statement = self.statement()?;
+                    self.leave();
+                    Ok(statement.kind)
+                }
+                _ => Err(reported),
+            };
         }
         if second == Kind::Name || second == Kind::Var || second == Kind::Varip {
             match self.text_at(self.pos) {
@@ -262,7 +285,7 @@ impl Parser<'_> {
         self.report("unexpected-token", "`var` cannot declare several variables at once", hint, self.here())
     }
 
-    fn declared_type(&mut self) -> Read<Option<TypeRef>> {
+    pub(super) fn declared_type(&mut self) -> Read<Option<TypeRef>> {
         let typed = self.skip_type(self.pos, 0).is_some_and(|name| self.kind_at(name) == Kind::Name);
         if typed { self.type_ref().map(Some) } else { Ok(None) }
     }
@@ -278,7 +301,12 @@ impl Parser<'_> {
         match (self.peek(), &ty) {
             (Kind::Eol | Kind::Comma, _) => {
                 let hint = format!("give it a first value: `{text} = na`");
-                self.report("missing-value", format!("`{text}` is declared without a value"), hint, name.span);
+                self.report(
+                    "missing-value",
+                    format!("`{text}` is declared without a value"),
+                    hint,
+                    name.span,
+                );
                 let value = self.broken(name.span);
                 Ok(StmtKind::Decl { mode, ty, name, value, export })
             }
@@ -365,6 +393,7 @@ impl Parser<'_> {
             ExprKind::Field(base, field) if matches!(&base.kind, ExprKind::Name(n) if n == "strategy") => {
                 format!("strategy.{}", field.name)
             }
+            _ if is_head(&target) => return self.function_by_assign(target),
             _ => return Err(self.misplaced_assign(&target)),
         };
         self.diagnostics.push(Diagnostic {
@@ -379,6 +408,16 @@ impl Parser<'_> {
         let value = self.value_or_broken();
         let name = Ident { name, span: target.span };
         Ok(StmtKind::Decl { mode: DeclMode::Plain, ty: None, name, value, export: false })
+    }
+
+    /// `f(x) = x + 1`.
+    fn function_by_assign(&mut self, head: Expr) -> Read<StmtKind> {
+        self.misplaced_assign(&head);
+        self.bump();
+        let value = self.value_or_broken();
+        let span = value.span;
+        self.rise_to(self.height + 1)?;
+        Ok(function_of(StmtKind::Expr(head), vec![Stmt { kind: StmtKind::Expr(value), span }]))
     }
 
     fn misplaced_assign(&mut self, target: &Expr) -> Reported {
@@ -421,7 +460,6 @@ impl Parser<'_> {
     }
 
     fn params(&mut self) -> Read<Vec<Param>> {
-        let open = self.here();
         if !self.eat(Kind::LParen) {
             return Err(self.expected("`(` and the parameters"));
         }
@@ -431,7 +469,6 @@ impl Parser<'_> {
             params.push(self.param()?);
             height = height.max(self.height);
             if self.peek() != Kind::RParen && !self.eat(Kind::Comma) {
-                let _ = open;
                 return Err(self.expected("`,` or `)`"));
             }
         }
@@ -441,16 +478,15 @@ impl Parser<'_> {
 
     /// `x`, `float x`, `simple int x = 14`.
     fn param(&mut self) -> Read<Param> {
-        let varip = self.eat(Kind::Varip);
         let ty = self.declared_type()?;
         let name = self.name("a name")?;
         self.height = 1;
         let default = if self.eat(Kind::Assign) { Some(self.expr()?) } else { None };
-        Ok(Param { ty, name, default, varip })
+        Ok(Param { ty, name, default, varip: false })
     }
 
     /// What follows `=>`: the rest of the line, or a block.
-    fn body(&mut self, indent: u16, opener: &str, at: Span) -> Read<Vec<Stmt>> {
+    pub(super) fn body(&mut self, indent: u16, opener: &str, at: Span) -> Read<Vec<Stmt>> {
         if self.peek() == Kind::Eol {
             return self.block(indent, opener, at);
         }
@@ -461,7 +497,7 @@ impl Parser<'_> {
     }
 
     /// The deeper lines below.
-    fn block(&mut self, indent: u16, opener: &str, at: Span) -> Read<Vec<Stmt>> {
+    pub(super) fn block(&mut self, indent: u16, opener: &str, at: Span) -> Read<Vec<Stmt>> {
         let first = self.tokens[self.pos];
         let has_arrow = self.has_arrow;
         if first.kind == Kind::Eof || first.indent <= indent {
@@ -483,261 +519,6 @@ impl Parser<'_> {
         Ok(body)
     }
 
-    fn structure(&mut self) -> Read<Expr> {
-        self.enter()?;
-        let expr = match self.peek() {
-            Kind::If => self.if_(),
-            Kind::For => self.for_(),
-            Kind::While => self.while_(),
-            _ => self.switch(),
-        }?;
-        self.leave();
-        self.rise_to(self.height + 1)?;
-        Ok(expr)
-    }
-
-    /// A header's expression. When it cannot be read its block still is.
-    fn header(&mut self, what: &str) -> Expr {
-        let start = self.here();
-        let result = self.attempt(|p| {
-            let expr = p.expr()?;
-            while p.peek() == Kind::Semicolon {
-                p.skip_semicolon();
-            }
-            if p.peek() == Kind::Eol { Ok(expr) } else { Err(p.header_rest(what)) }
-        });
-        result.unwrap_or_else(|Reported| {
-            self.resync();
-            self.broken(start)
-        })
-    }
-
-    fn header_rest(&mut self, what: &str) -> Reported {
-        let same_line = matches!(self.peek(), Kind::Name | Kind::Break | Kind::Continue);
-        if same_line && self.text_at(self.pos) != "then" && self.hints_nothing() {
-            let hint = "put the body on the next line, indented by 4 spaces or a tab";
-            return self.report("missing-block", format!("the body cannot follow {what} on its line"), hint, self.here());
-        }
-        self.unexpected_rest(what)
-    }
-
-    fn hints_nothing(&self) -> bool {
-        !matches!(self.text_at(self.pos).to_ascii_lowercase().as_str(), "and" | "or" | "not")
-    }
-
-    fn if_(&mut self) -> Read<Expr> {
-        let (start, indent) = (self.here(), self.indent);
-        let (mut arms, mut otherwise, mut height) = (Vec::new(), None, 0);
-        loop {
-            let keyword = self.bump().span();
-            let cond = self.header("the condition");
-            height = height.max(self.height);
-            let body = self.block(indent, "`if`", keyword)?;
-            height = height.max(self.height);
-            arms.push((cond, body));
-            let Some(keyword) = self.eat_else(indent) else { break };
-            if self.peek() == Kind::If {
-                continue;
-            }
-            self.else_rest();
-            otherwise = Some(self.block(indent, "`else`", keyword)?);
-            height = height.max(self.height);
-            break;
-        }
-        self.height = height;
-        let span = self.since(start);
-        Ok(Expr { kind: ExprKind::If { arms, otherwise }, span })
-    }
-
-    /// The `else` of an `if` of this indentation, when it comes next.
-    fn eat_else(&mut self, indent: u16) -> Option<Span> {
-        let token = self.tokens[self.pos];
-        if token.kind != Kind::Else || !token.is_first() || token.indent < indent {
-            return None;
-        }
-        self.start_line();
-        self.indent = indent;
-        Some(self.bump().span())
-    }
-
-    fn else_rest(&mut self) {
-        if self.peek() == Kind::Eol {
-            return;
-        }
-        let same_line = matches!(self.peek(), Kind::Name | Kind::Break | Kind::Continue);
-        if same_line {
-            let hint = "put the body on the next line, indented by 4 spaces or a tab";
-            self.report("missing-block", "the body cannot follow `else` on its line", hint, self.here());
-        } else {
-            self.unexpected_rest("`else`");
-        }
-        self.resync();
-    }
-
-    fn while_(&mut self) -> Read<Expr> {
-        let (start, indent) = (self.bump().span(), self.indent);
-        let cond = self.header("the condition");
-        let height = self.height;
-        let body = self.block(indent, "`while`", start)?;
-        self.height = self.height.max(height);
-        Ok(Expr { kind: ExprKind::While { cond: Box::new(cond), body }, span: self.since(start) })
-    }
-
-    fn for_(&mut self) -> Read<Expr> {
-        let (start, indent) = (self.here(), self.indent);
-        let head = self.attempt(Self::for_head).unwrap_or_else(|Reported| {
-            self.resync();
-            None
-        });
-        let height = self.height;
-        let body = self.block(indent, "`for`", start)?;
-        self.height = self.height.max(height);
-        let kind = match head {
-            Some(Range::Count { var, from, to, step }) => {
-                let step = step.map(Box::new);
-                ExprKind::For { var, from: Box::new(from), to: Box::new(to), step, body }
-            }
-            Some(Range::Over { index, var, over }) => ExprKind::ForIn { index, var, over: Box::new(over), body },
-            // The body is checked all the same, as that of a loop which never runs.
-            None => ExprKind::While { cond: Box::new(Expr { kind: ExprKind::Error, span: start }), body },
-        };
-        Ok(Expr { kind, span: self.since(start) })
-    }
-
-    fn for_head(&mut self) -> Read<Option<Range>> {
-        self.bump();
-        let range = if self.peek() == Kind::LBracket { self.pair_in()? } else { self.single()? };
-        if self.peek() != Kind::Eol {
-            return Err(self.header_rest("the range"));
-        }
-        Ok(Some(range))
-    }
-
-    /// `[i, x] in a`.
-    fn pair_in(&mut self) -> Read<Range> {
-        self.bump();
-        let index = self.name("a name")?;
-        if !self.eat(Kind::Comma) {
-            return Err(self.expected("`,`"));
-        }
-        let var = self.name("a name")?;
-        if !self.eat(Kind::RBracket) {
-            return Err(self.expected("`]`"));
-        }
-        self.contextual("in")?;
-        Ok(Range::Over { index: Some(index), var, over: self.expr()? })
-    }
-
-    /// `i = a to b by c`, `x in a`.
-    fn single(&mut self) -> Read<Range> {
-        self.declared_type_before_counter()?;
-        let var = self.name("a name")?;
-        if !self.eat(Kind::Assign) {
-            self.contextual("in")?;
-            return Ok(Range::Over { index: None, var, over: self.expr()? });
-        }
-        let from = self.expr()?;
-        let mut height = self.height;
-        self.contextual("to")?;
-        let to = self.expr()?;
-        height = height.max(self.height);
-        let step = if self.text_at(self.pos) == "by" {
-            self.bump();
-            Some(self.expr()?)
-        } else {
-            None
-        };
-        self.height = height.max(self.height);
-        Ok(Range::Count { var, from, to, step })
-    }
-
-    /// `for int i = …`: the type is read and not kept, a counter being what its bounds are.
-    fn declared_type_before_counter(&mut self) -> Read<()> {
-        if self.kind_at(self.pos + 1) == Kind::Name && self.text_at(self.pos + 1) != "in" {
-            self.declared_type()?;
-        }
-        Ok(())
-    }
-
-    fn contextual(&mut self, word: &str) -> Read<()> {
-        if self.text_at(self.pos) != word {
-            return Err(self.expected(&format!("`{word}`")));
-        }
-        self.bump();
-        Ok(())
-    }
-
-    fn switch(&mut self) -> Read<Expr> {
-        let (start, indent) = (self.bump().span(), self.indent);
-        let mut height = 0;
-        let mut subject = None;
-        if self.peek() != Kind::Eol {
-            subject = Some(Box::new(self.header("the value of `switch`")));
-            height = self.height;
-        }
-        let arms = self.arms(indent, start)?;
-        self.height = self.height.max(height);
-        Ok(Expr { kind: ExprKind::Switch { subject, arms }, span: self.since(start) })
-    }
-
-    fn arms(&mut self, indent: u16, at: Span) -> Read<Vec<(Option<Expr>, Vec<Stmt>)>> {
-        let mut arms = Vec::new();
-        let mut height = 0;
-        let first = self.tokens[self.pos];
-        if first.kind == Kind::Eof || first.indent <= indent {
-            self.report("missing-block", "`switch` has no cases below", "indent them by 4 spaces or a tab", at);
-            return Ok(arms);
-        }
-        self.levels.push(first.indent);
-        while self.tokens[self.pos].kind != Kind::Eof && self.tokens[self.pos].indent > indent {
-            self.start_line();
-            match self.attempt(Self::arm) {
-                Ok(arm) => arms.push(arm),
-                Err(Reported) => self.resync(),
-            }
-            height = height.max(self.height);
-        }
-        self.levels.pop();
-        (self.indent, self.end, self.height, self.failed) = (indent, self.pos, height, false);
-        Ok(arms)
-    }
-
-    /// `value => body` or `=> body`.
-    fn arm(&mut self) -> Read<(Option<Expr>, Vec<Stmt>)> {
-        let indent = self.indent;
-        let start = self.here();
-        self.height = 0;
-        let case = match self.peek() {
-            Kind::Arrow => None,
-            _ => Some(self.case()?),
-        };
-        let height = self.height;
-        if !self.eat(Kind::Arrow) {
-            let hint = "a case is written `value => result`, the default `=> result`";
-            return Err(match self.peek() {
-                Kind::Eol => self.report("missing-arrow", "this case has no `=>`", hint, self.here()),
-                _ => self.expected("`=>`"),
-            });
-        }
-        let body = self.body(indent, "`=>`", start)?;
-        self.height = self.height.max(height);
-        Ok((case, body))
-    }
-
-    /// The value before `=>`; when it cannot be read, what follows `=>` still is.
-    fn case(&mut self) -> Read<Expr> {
-        let start = self.here();
-        match self.attempt(Self::expr) {
-            Ok(expr) => Ok(expr),
-            Err(Reported) => {
-                while !matches!(self.peek(), Kind::Arrow | Kind::Eol) {
-                    self.bump();
-                }
-                if self.peek() == Kind::Eol { Err(Reported) } else { Ok(self.broken(start)) }
-            }
-        }
-    }
-
     fn type_declaration(&mut self, export: bool) -> Read<StmtKind> {
         let (keyword, indent) = (self.bump().span(), self.indent);
         let name = self.name("a name for the type")?;
@@ -750,14 +531,27 @@ impl Parser<'_> {
     }
 
     fn type_field(&mut self) -> Read<Param> {
-        let field = self.param()?;
-        match field.ty {
-            Some(_) => Ok(field),
-            None => {
-                let hint = format!("write its type first: `float {}`", field.name.name);
-                Err(self.report("missing-type", "a field needs a type", hint, field.name.span))
-            }
+        let varip = self.eat(Kind::Varip);
+        let ty = self.declared_type()?;
+        let name = self.name("a name")?;
+        if ty.is_none() {
+            let hint = format!("write its type first: `float {}`", name.name);
+            return Err(self.report("missing-type", "a field needs a type", hint, name.span));
         }
+        Ok(Param { ty, name, default: self.member_value(), varip })
+    }
+
+    /// `= value` behind a member; one that cannot be read leaves the member known.
+    fn member_value(&mut self) -> Option<Expr> {
+        self.height = 1;
+        if !self.eat(Kind::Assign) {
+            return None;
+        }
+        let value = self.attempt(Self::expr).ok();
+        if value.is_none() {
+            self.pos = self.end;
+        }
+        value
     }
 
     fn enum_declaration(&mut self, export: bool) -> Read<StmtKind> {
@@ -766,8 +560,7 @@ impl Parser<'_> {
         let mut members = Vec::new();
         self.members(indent, keyword, "`enum`", |p| {
             let member = p.name("a member's name")?;
-            let title = if p.eat(Kind::Assign) { Some(p.expr()?) } else { None };
-            members.push((member, title));
+            members.push((member, p.member_value()));
             Ok(())
         })?;
         Ok(StmtKind::Enum { name, members, export })
@@ -813,19 +606,38 @@ impl Parser<'_> {
     }
 }
 
-/// The head of a `for`.
-enum Range {
-    Count { var: Ident, from: Expr, to: Expr, step: Option<Expr> },
-    Over { index: Option<Ident>, var: Ident, over: Expr },
+/// A call with nothing but names: a function's head without its arrow.
+fn is_like_header(statement: &Stmt) -> bool {
+    matches!(&statement.kind, StmtKind::Expr(call) if is_head(call))
 }
 
-/// A call with nothing but names: a function's head without its arrow.
-fn is_like_header(expr: &Expr) -> bool {
+fn is_head(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Call { callee, args, .. } => {
             matches!(callee.kind, ExprKind::Name(_))
                 && args.iter().all(|a| a.name.is_none() && matches!(a.value.kind, ExprKind::Name(_)))
         }
         _ => false,
+    }
+}
+
+/// The function whose head was read as a call.
+fn function_of(head: StmtKind, body: Vec<Stmt>) -> StmtKind {
+    let name_of = |e: Expr| match e.kind {
+        ExprKind::Name(name) => Ident { name, span: e.span },
+        _ => Ident { name: String::new(), span: e.span },
+    };
+    match head {
+        StmtKind::Expr(Expr { kind: ExprKind::Call { callee, args, .. }, .. }) => StmtKind::Function {
+            name: name_of(*callee),
+            params: args
+                .into_iter()
+                .map(|a| Param { ty: None, name: name_of(a.value), default: None, varip: false })
+                .collect(),
+            body,
+            is_method: false,
+            export: false,
+        },
+        other => other,
     }
 }
