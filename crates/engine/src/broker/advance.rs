@@ -7,40 +7,63 @@ impl Broker<'_> {
     /// Stops on the first bar with a fill and returns it: it is open and the strategy must run on it. Returns
     /// `to`, not yet opened, when nothing happened.
     ///
-    /// Flat or in a position without orders this costs a scan of the closes at most.
+    /// Flat without orders this costs nothing; with orders at fixed prices, or a position whose margin may
+    /// run out, one scan of highs and lows.
     pub fn advance(&mut self, to: usize) -> usize {
         let mut next = self.opened.map_or(0, |i| i + 1);
         while next < to {
-            if !self.has_pending() && !self.risk.watches() {
-                match self.quiet_until(next, to) {
-                    Some(bar) => next = bar,
-                    None => break,
+            next = self.quiet_until(next, to);
+            if next < to {
+                if self.open_bar(next) > 0 {
+                    return next;
                 }
+                self.close_bar(next);
+                next += 1;
             }
-            if self.open_bar(next) > 0 {
-                return next;
-            }
-            next += 1;
         }
-        if to > 0 && to > self.opened.map_or(0, |i| i + 1) {
-            self.opened = Some(to - 1);
-            self.bar = to - 1;
+        if to > self.opened.map_or(0, |i| i + 1) {
+            self.skip_to(to - 1);
         }
         to
     }
 
-    /// The first bar of `from..to` on which the margin may run out; none when no bar needs a look.
-    fn quiet_until(&self, from: usize, to: usize) -> Option<usize> {
-        let margin = self.margin_percent() / 100.0;
-        if self.books.position == 0.0 || margin == 0.0 {
-            return None;
+    /// The current bar becomes `i`, on which and before which nothing happened.
+    fn skip_to(&mut self, i: usize) {
+        self.bar = i;
+        self.opened = Some(i);
+        self.fills_on_bar = 0;
+        self.closing = 0.0;
+        self.books.seen = i + 1;
+    }
+
+    /// The first bar of `from..to` that needs a look; `to` when none does.
+    fn quiet_until(&self, from: usize, to: usize) -> usize {
+        let market = !self.closes.is_empty() || self.entries.iter().any(|o| o.is_market());
+        // A trailing stop moves with every bar, and limits on the account watch every bar.
+        let moving = self.legs.iter().any(|leg| leg.trailing && !leg.done);
+        if market || moving || self.risk.watches() {
+            return from;
         }
-        // Free margin at price p is base + (slope - |slope| * margin) * p: it falls with p for a short and,
-        // below full margin, rises with p for a long.
-        let (base, slope) = self.books.segment();
-        let per_point = slope - slope.abs() * margin;
-        let short = |price: f64| base + per_point * price < 0.0;
-        let worst = if per_point < 0.0 { &self.bars.high[from..to] } else { &self.bars.low[from..to] };
-        worst.iter().position(|p| short(*p)).map(|k| from + k)
+        let (mut above, mut below) = self.fences();
+        if self.books.position != 0.0 {
+            let margin = self.margin_percent() / 100.0;
+            // Free margin at price p is base + per_point * p.
+            let (base, slope) = self.books.segment();
+            let per_point = slope - slope.abs() * margin;
+            if margin > 0.0 && per_point == 0.0 && base < 0.0 {
+                return from;
+            }
+            if margin > 0.0 && per_point < 0.0 {
+                above = above.min(-base / per_point * (1.0 - 1e-9));
+            }
+            if margin > 0.0 && per_point > 0.0 {
+                below = below.max(-base / per_point * (1.0 + 1e-9));
+            }
+        }
+        if above == f64::INFINITY && below == f64::NEG_INFINITY {
+            return to;
+        }
+        let bars = self.bars.high[from..to].iter().zip(&self.bars.low[from..to]);
+        bars.into_iter().position(|(high, low)| *high >= above || *low <= below).map_or(to, |k| from + k)
     }
 }

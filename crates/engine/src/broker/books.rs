@@ -1,6 +1,9 @@
 //! The account's books: open and closed trades, money, the equity track.
 
-use super::{NameId, Side};
+use super::{
+    NameId, Side,
+    orders::{FillName, Target},
+};
 use crate::{EquitySegment, Trade};
 use springtide_domain::BarsView;
 
@@ -24,9 +27,46 @@ pub struct OpenTrade {
     /// Money, >= 0, of what is left.
     pub max_drawdown: f64,
     pub entry_seq: u32,
-    /// Highest and lowest price since the entry.
+    /// Highest and lowest price since the entry, up to but not including bar `unseen`.
     high: f64,
     low: f64,
+    unseen: usize,
+}
+
+impl OpenTrade {
+    /// Takes the bars before `next` that were not walked price by price into the extremes.
+    fn catch_up(&mut self, bars: &BarsView<'_>, next: usize) {
+        if self.unseen < next {
+            let range = self.unseen..next;
+            let (high, low) = extremes(&bars.high[range.clone()], &bars.low[range]);
+            self.high = self.high.max(high);
+            self.low = self.low.min(low);
+            self.unseen = next;
+        }
+    }
+
+    /// Best and worst open profit of `qty` contracts so far, both >= 0.
+    fn swing(&self, qty: f64, point_value: f64) -> (f64, f64) {
+        let sign = self.side.sign() * qty * point_value;
+        let (a, b) = (sign * (self.high - self.entry_price), sign * (self.low - self.entry_price));
+        (a.max(b).max(0.0), -a.min(b).min(0.0))
+    }
+}
+
+/// Highest high and lowest low. Four lanes of plain comparisons, which the compiler turns into vectors;
+/// `f64::max` would not be.
+fn extremes(high: &[f64], low: &[f64]) -> (f64, f64) {
+    let (mut h, mut l) = ([f64::NEG_INFINITY; 4], [f64::INFINITY; 4]);
+    let (chunks, rest) = (high.chunks_exact(4).zip(low.chunks_exact(4)), high.len() / 4 * 4);
+    for (a, b) in chunks {
+        for k in 0..4 {
+            h[k] = if a[k] > h[k] { a[k] } else { h[k] };
+            l[k] = if b[k] < l[k] { b[k] } else { l[k] };
+        }
+    }
+    let top = high[rest..].iter().chain(&h).copied().fold(f64::NEG_INFINITY, f64::max);
+    let bottom = low[rest..].iter().chain(&l).copied().fold(f64::INFINITY, f64::min);
+    (top, bottom)
 }
 
 /// Orders by what became of them.
@@ -77,6 +117,8 @@ pub struct Simulation {
     pub margin_calls: u32,
     pub halted: Option<&'static str>,
     pub commission_paid: f64,
+    /// Of the open trades at the last close, commissions not included.
+    pub open_profit: f64,
     /// The first few; `counts` has them all.
     pub events: Vec<BrokerEvent>,
 }
@@ -99,13 +141,28 @@ impl EquityWatch {
     }
 }
 
+/// What is left of an entry fill for the exits that name it. Under the FIFO rule a fill takes the oldest
+/// trade whatever it named, so this is not the trade list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holding {
+    pub key: u32,
+    pub entry_id: NameId,
+    pub side: Side,
+    pub price: f64,
+    pub left: f64,
+}
+
 #[derive(Debug)]
-pub(super) struct Books {
+pub(super) struct Books<'a> {
+    bars: BarsView<'a>,
     initial: f64,
     point_value: f64,
+    /// Bars before this one are whole in what a trade has seen: the current bar until its close.
+    pub seen: usize,
     /// Signed contracts.
     pub position: f64,
     pub open: Vec<OpenTrade>,
+    pub holdings: Vec<Holding>,
     pub closed: Vec<Trade>,
     pub net_profit: f64,
     pub gross_profit: f64,
@@ -116,23 +173,26 @@ pub(super) struct Books {
     pub commission_paid: f64,
     pub counts: OrderCounts,
     pub margin_calls: u32,
+    /// Largest position on each side.
     pub max_held: (f64, f64),
+    /// Trade pieces opened and closed so far.
+    pub fills: u32,
     segments: Vec<EquitySegment>,
     events: Vec<BrokerEvent>,
-    /// Bars before this one are in the open trades' high and low.
-    marked: usize,
     watch: EquityWatch,
     keys: u32,
-    fills: u32,
 }
 
-impl Books {
-    pub fn new(initial: f64, point_value: f64) -> Self {
+impl<'a> Books<'a> {
+    pub fn new(bars: BarsView<'a>, initial: f64, point_value: f64) -> Self {
         Self {
+            bars,
             initial,
             point_value,
+            seen: 0,
             position: 0.0,
             open: Vec::new(),
+            holdings: Vec::new(),
             closed: Vec::new(),
             net_profit: 0.0,
             gross_profit: 0.0,
@@ -144,12 +204,11 @@ impl Books {
             counts: OrderCounts::default(),
             margin_calls: 0,
             max_held: (0.0, 0.0),
+            fills: 0,
             segments: Vec::new(),
             events: Vec::new(),
-            marked: 0,
             watch: EquityWatch { peak: initial, trough: initial, ..EquityWatch::default() },
             keys: 0,
-            fills: 0,
         }
     }
 
@@ -159,7 +218,7 @@ impl Books {
         }
     }
 
-    /// Equity at `price`, as `base + slope * price`.
+    /// Equity at a price is `base + slope * price`.
     pub fn segment(&self) -> (f64, f64) {
         let mut base = self.initial + self.net_profit;
         for t in &self.open {
@@ -188,12 +247,11 @@ impl Books {
         }
     }
 
-    /// Opens a trade; returns its key.
-    pub fn enter(&mut self, bar: usize, side: Side, qty: f64, price: f64, commission: f64, id: NameId, comment: NameId) -> u32 {
+    /// Opens a trade.
+    pub fn enter(&mut self, bar: usize, side: Side, qty: f64, price: f64, fee: f64, id: NameId, comment: NameId) -> Holding {
         self.keys += 1;
         self.fills += 1;
-        self.counts.filled += 1;
-        self.commission_paid += commission;
+        self.commission_paid += fee;
         self.open.push(OpenTrade {
             key: self.keys,
             side,
@@ -202,29 +260,33 @@ impl Books {
             entry_price: price,
             entry_id: id,
             entry_comment: comment,
-            commission,
+            commission: fee,
             max_runup: 0.0,
             max_drawdown: 0.0,
             entry_seq: self.fills,
             high: price,
             low: price,
+            unseen: self.seen,
         });
+        let holding = Holding { key: self.keys, entry_id: id, side, price, left: qty };
+        self.holdings.push(holding);
         self.after_fill(bar);
-        self.keys
+        holding
     }
 
-    /// Closes `qty` of the open trade at `index`; `commission` is the exit's share.
-    pub fn leave(&mut self, bar: usize, index: usize, qty: f64, price: f64, commission: f64, id: NameId, comment: NameId) {
-        self.touch(price);
+    /// Closes `qty` of the open trade at `index`; `fee` is the exit's share.
+    pub fn leave(&mut self, bar: usize, index: usize, qty: f64, price: f64, fee: f64, name: FillName) {
         self.fills += 1;
         let trade = &mut self.open[index];
+        trade.catch_up(&self.bars, self.seen);
+        trade.high = trade.high.max(price);
+        trade.low = trade.low.min(price);
         let whole = qty >= trade.qty * (1.0 - 1e-12);
         let share = if whole { 1.0 } else { qty / trade.qty };
         let qty = if whole { trade.qty } else { qty };
-        let entry_commission = trade.commission * share;
-        let sign = trade.side.sign() * self.point_value * qty;
-        let gross = sign * (price - trade.entry_price);
-        let swing = [sign * (trade.high - trade.entry_price), sign * (trade.low - trade.entry_price)];
+        let entry_fee = trade.commission * share;
+        let gross = trade.side.sign() * self.point_value * qty * (price - trade.entry_price);
+        let (max_runup, max_drawdown) = trade.swing(qty, self.point_value);
         let closed = Trade {
             side: trade.side,
             qty,
@@ -233,13 +295,14 @@ impl Books {
             entry_price: trade.entry_price,
             exit_price: price,
             entry_id: trade.entry_id,
-            exit_id: id,
+            exit_id: name.id,
             entry_comment: trade.entry_comment,
-            exit_comment: comment,
-            commission: entry_commission + commission,
-            profit: gross - entry_commission - commission,
-            max_runup: swing[0].max(swing[1]).max(0.0),
-            max_drawdown: -swing[0].min(swing[1]).min(0.0),
+            exit_comment: name.comment,
+            reason: name.reason,
+            commission: entry_fee + fee,
+            profit: gross - entry_fee - fee,
+            max_runup,
+            max_drawdown,
             entry_seq: trade.entry_seq,
             exit_seq: self.fills,
         };
@@ -247,14 +310,14 @@ impl Books {
             self.open.remove(index);
         } else {
             trade.qty -= qty;
-            trade.commission -= entry_commission;
+            trade.commission -= entry_fee;
         }
-        self.book(closed, commission);
+        self.book(closed, fee);
         self.after_fill(bar);
     }
 
-    fn book(&mut self, trade: Trade, commission: f64) {
-        self.commission_paid += commission;
+    fn book(&mut self, trade: Trade, fee: f64) {
+        self.commission_paid += fee;
         self.net_profit += trade.profit;
         if trade.profit > 0.0 {
             self.wins += 1;
@@ -268,9 +331,32 @@ impl Books {
         self.closed.push(trade);
     }
 
+    /// Takes `qty` off what is left of the entry fills for their exits: the named ones first.
+    pub fn release(&mut self, qty: f64, target: Target) {
+        if self.open.is_empty() {
+            self.holdings.clear();
+            return;
+        }
+        let mut left = qty;
+        for pass in 0..2 {
+            for h in &mut self.holdings {
+                let named = match target {
+                    Target::Oldest => true,
+                    Target::Entry(id) => h.entry_id == id,
+                    Target::Key(key) => h.key == key,
+                };
+                if named || pass == 1 {
+                    let part = left.min(h.left);
+                    (h.left, left) = (h.left - part, left - part);
+                }
+            }
+        }
+        self.holdings.retain(|h| h.left > 1e-12 * qty);
+    }
+
     fn after_fill(&mut self, bar: usize) {
         // Summed anew: repeated addition and subtraction would leave dust where flat must be 0.
-        self.position = self.open.iter().map(|t| t.side.sign() * t.qty).sum();
+        self.position = self.open.iter().fold(0.0, |sum, t| sum + t.side.sign() * t.qty);
         self.max_held.0 = self.max_held.0.max(self.position);
         self.max_held.1 = self.max_held.1.max(-self.position);
         let (base, slope) = self.segment();
@@ -281,7 +367,7 @@ impl Books {
         }
     }
 
-    /// The price was seen while the trades were open.
+    /// The price was met while walking the current bar.
     pub fn touch(&mut self, price: f64) {
         for t in &mut self.open {
             t.high = t.high.max(price);
@@ -289,38 +375,35 @@ impl Books {
         }
     }
 
-    /// The bar's own path has been walked: bars before `next` are in the extremes.
-    pub fn marked_to(&mut self, next: usize) {
-        self.marked = self.marked.max(next);
+    /// Before bar `i` is walked price by price: earlier bars are taken in whole.
+    pub fn begin_walk(&mut self, i: usize) {
+        self.open.iter_mut().for_each(|t| t.catch_up(&self.bars, i));
     }
 
-    /// Takes whole bars before `next` that were not walked into the open trades' extremes.
-    pub fn sync_excursions(&mut self, bars: &BarsView<'_>, next: usize) {
-        let point_value = self.point_value;
+    /// Bar `i` has been walked.
+    pub fn end_walk(&mut self, i: usize) {
+        self.open.iter_mut().for_each(|t| t.unseen = i + 1);
+    }
+
+    /// Brings the open trades' excursions up to and including the current bar.
+    pub fn settle_excursions(&mut self, next: usize) {
         for t in &mut self.open {
-            let from = self.marked.max(t.entry_bar as usize);
-            if from < next {
-                t.high = bars.high[from..next].iter().copied().fold(t.high, f64::max);
-                t.low = bars.low[from..next].iter().copied().fold(t.low, f64::min);
-            }
-            let sign = t.side.sign() * t.qty * point_value;
-            let swing = [sign * (t.high - t.entry_price), sign * (t.low - t.entry_price)];
-            t.max_runup = swing[0].max(swing[1]).max(0.0);
-            t.max_drawdown = -swing[0].min(swing[1]).min(0.0);
+            t.catch_up(&self.bars, next);
+            (t.max_runup, t.max_drawdown) = t.swing(t.qty, self.point_value);
         }
-        self.marked = self.marked.max(next);
     }
 
-    /// Extremes of equity up to and including `bar`, at closes.
-    pub fn watch_equity(&mut self, bars: &BarsView<'_>, bar: usize) -> EquityWatch {
+    /// Extremes of equity at closes up to and including `bar`.
+    pub fn watch_equity(&mut self, bar: Option<usize>) -> EquityWatch {
+        let end = bar.map_or(0, |i| i + 1);
         let start = self.watch.next;
         let mut at = self.segments.partition_point(|s| s.from_bar as usize <= start);
-        for i in start..=bar {
+        for i in start..end {
             while self.segments.get(at).is_some_and(|s| s.from_bar as usize <= i) {
                 at += 1;
             }
             let equity = match at.checked_sub(1).map(|k| self.segments[k]) {
-                Some(s) => s.base + s.slope * bars.close[i],
+                Some(s) => s.base + s.slope * self.bars.close[i],
                 None => self.initial,
             };
             let w = &mut self.watch;
@@ -329,12 +412,14 @@ impl Books {
             w.drawdown = w.drawdown.max(w.peak - equity);
             w.runup = w.runup.max(equity - w.trough);
         }
-        self.watch.next = self.watch.next.max(bar + 1);
+        self.watch.next = start.max(end);
         self.watch
     }
 
     pub fn finish(self, halted: Option<&'static str>) -> Simulation {
+        let last = self.bars.close.last().copied().unwrap_or(f64::NAN);
         Simulation {
+            open_profit: self.open_profit(last),
             trades: self.closed,
             open: self.open,
             segments: self.segments,

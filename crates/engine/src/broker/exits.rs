@@ -1,60 +1,30 @@
-//! `strategy.exit`: legs over reserved quantities, attached to each entry fill.
+//! `strategy.exit`: legs over reserved quantities, one for each entry fill it covers.
 
-use super::{Broker, ExitCommand, NameId, OpenTrade, Side};
-use crate::rules::{BracketAnchor, BracketLive};
+use super::{
+    Broker, ExitCommand, NameId, Side,
+    books::Holding,
+    orders::{EntryOrder, FillName, Target},
+};
+use crate::{
+    rules::{BracketAnchor, BracketLive},
+    trade::ExitReason,
+};
 
-/// One `strategy.exit` id with its levels as last issued.
-#[derive(Clone, Debug)]
+/// One `strategy.exit` id as last issued.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct ExitOrder {
     pub command: ExitCommand,
     pub seq: u32,
-    pub legs: Vec<Leg>,
-    /// Entry fills on which this id has done its work: it is not armed for them again.
-    done: Vec<u32>,
-    /// Close of the bar that issued it last.
-    anchor: f64,
-}
-
-/// An exit's hold on one entry fill.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Leg {
-    pub key: u32,
-    pub side: Side,
-    pub entry_price: f64,
-    pub qty: f64,
-    /// Cannot act before this bar.
-    pub live_from: usize,
-    /// The bar it was attached on: it meets the rest of that bar, not its open.
-    pub born: usize,
-    pub trailing: bool,
-    pub best: f64,
-    /// Levels given together with the entry are moved in this proportion.
-    scale: f64,
-}
-
-/// A leg's prices.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Levels {
-    pub stop: Option<f64>,
-    pub limit: Option<f64>,
-    pub activation: Option<f64>,
-    pub offset: Option<f64>,
-}
-
-/// What made a leg fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum LegKind {
-    Stop,
-    Trail,
-    Limit,
+    /// The bar that issued it last.
+    bar: usize,
 }
 
 impl ExitOrder {
-    fn covers(&self, entry: NameId) -> bool {
+    pub fn covers(&self, entry: NameId) -> bool {
         self.command.from_entry == NameId(0) || self.command.from_entry == entry
     }
 
-    pub fn comment(&self, kind: LegKind) -> NameId {
+    fn comment(&self, kind: LegKind) -> NameId {
         let own = match kind {
             LegKind::Stop => self.command.comment_loss,
             LegKind::Trail => self.command.comment_trailing,
@@ -64,157 +34,217 @@ impl ExitOrder {
     }
 }
 
+/// An exit's hold on one entry fill. Prices are NaN where there is none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leg {
+    /// The exit's number.
+    pub exit: u32,
+    /// The entry fill's number.
+    pub key: u32,
+    pub side: Side,
+    pub qty: f64,
+    /// It has filled: the exit is not armed again for this entry fill.
+    pub done: bool,
+    /// Cannot act before this bar.
+    pub live_from: usize,
+    /// The bar it was attached on: it meets the rest of that bar, not its open.
+    pub born: usize,
+    pub stop: f64,
+    pub limit: f64,
+    /// Price that brings the trailing stop to life.
+    pub activation: f64,
+    /// Distance of the trailing stop from the best price.
+    pub offset: f64,
+    pub trailing: bool,
+    /// Best price since the activation.
+    pub best: f64,
+    entry_price: f64,
+    /// Levels given together with the entry are moved in this proportion.
+    scale: f64,
+}
+
+impl Leg {
+    /// It can act on this bar.
+    pub fn live(&self, bar: usize) -> bool {
+        !self.done && self.live_from <= bar
+    }
+
+    /// It was there before this bar and meets its open.
+    pub fn carried(&self, bar: usize) -> bool {
+        self.live(bar) && self.born < bar
+    }
+}
+
+/// What made a leg fill; at one price in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LegKind {
+    Stop,
+    Trail,
+    Limit,
+}
+
 impl Broker<'_> {
     /// Places or modifies an exit. Without effect when it names no level, or when nothing it covers is
     /// open or pending.
     pub fn exit(&mut self, c: ExitCommand) {
-        let trails = (c.trail_price.is_some() || c.trail_points.is_some()) && c.trail_offset.is_some();
-        let has_level = c.profit.or(c.limit).or(c.loss).or(c.stop).is_some() || trails;
-        if !has_level || self.risk.stopped() {
+        let levels = [c.profit, c.limit, c.loss, c.stop, c.trail_price, c.trail_points];
+        if levels.iter().all(|l| l.is_none_or(f64::is_nan)) || self.risk.stopped() {
             return;
         }
-        let anchor = self.close_price();
         let same = |o: &ExitOrder| o.command.id == c.id && o.command.from_entry == c.from_entry;
         let index = match self.exits.iter().position(same) {
             Some(index) => {
                 let order = &mut self.exits[index];
-                order.command = c;
-                order.anchor = anchor;
-                order.legs.iter_mut().for_each(|leg| leg.scale = 1.0);
+                (order.command, order.bar) = (c, self.bar);
+                self.relevel(index);
                 index
             }
             None => {
-                let covers = |id| c.from_entry == NameId(0) || c.from_entry == id;
-                let open = self.books.open.iter().any(|t| covers(t.entry_id));
-                if !open && !self.entries.iter().any(|o| covers(o.id)) {
+                let order = ExitOrder { command: c, seq: self.next_seq(), bar: self.bar };
+                let open = self.books.holdings.iter().any(|h| order.covers(h.entry_id));
+                if !open && !self.entries.iter().any(|e| order.covers(e.id)) {
                     return;
                 }
                 self.books.counts.placed += 1;
-                let seq = self.next_seq();
-                self.exits.push(ExitOrder { command: c, seq, legs: Vec::new(), done: Vec::new(), anchor });
+                self.exits.push(order);
                 self.exits.len() - 1
             }
         };
-        for k in 0..self.books.open.len() {
-            let trade = self.books.open[k];
-            self.attach(index, &trade, 1.0, self.bar);
+        for k in 0..self.books.holdings.len() {
+            self.attach(index, self.books.holdings[k], 1.0, self.bar);
         }
     }
 
     /// Gives a new entry fill its legs from the exits that wait for it.
-    pub(super) fn attach_exits(&mut self, key: u32) {
-        let Some(trade) = self.books.open.iter().find(|t| t.key == key).copied() else { return };
+    pub(super) fn attach_exits(&mut self, holding: Holding, entry: &EntryOrder) {
         let live = match self.rules.bracket_live {
             BracketLive::EntryBar => self.bar,
             BracketLive::NextBar => self.bar + 1,
         };
         for index in 0..self.exits.len() {
-            let anchor = self.exits[index].anchor;
+            let together = self.exits[index].bar == entry.bar;
             let scale = match self.rules.bracket_anchor {
-                BracketAnchor::Fill if anchor > 0.0 => trade.entry_price / anchor,
+                BracketAnchor::Fill if together => holding.price / entry.reference,
                 _ => 1.0,
             };
-            self.attach(index, &trade, scale, live);
+            self.attach(index, holding, scale, live);
         }
     }
 
-    fn attach(&mut self, index: usize, trade: &OpenTrade, scale: f64, live_from: usize) {
-        let order = &self.exits[index];
-        let taken = order.legs.iter().any(|leg| leg.key == trade.key) || order.done.contains(&trade.key);
-        if taken || !order.covers(trade.entry_id) {
+    fn attach(&mut self, index: usize, holding: Holding, scale: f64, live_from: usize) {
+        let order = self.exits[index];
+        let taken = self.legs.iter().any(|leg| leg.exit == order.seq && leg.key == holding.key);
+        if taken || !order.covers(holding.entry_id) {
             return;
         }
         let asked = match (order.command.qty, order.command.qty_percent) {
             (Some(qty), _) => self.lots(qty.abs()),
-            (None, Some(percent)) if percent < 100.0 => self.lots(trade.qty * percent.max(0.0) / 100.0),
-            _ => trade.qty,
+            (None, Some(percent)) if percent < 100.0 => self.lots(holding.left * percent.max(0.0) / 100.0),
+            _ => holding.left,
         };
-        let reserved: f64 = self
-            .exits
-            .iter()
-            .flat_map(|o| &o.legs)
-            .filter(|leg| leg.key == trade.key)
-            .map(|leg| leg.qty)
-            .sum();
-        let qty = asked.min(trade.qty - reserved);
-        if qty > trade.qty * 1e-12 {
-            self.exits[index].legs.push(Leg {
-                key: trade.key,
-                side: trade.side,
-                entry_price: trade.entry_price,
-                qty,
-                live_from,
-                born: self.bar,
-                trailing: false,
-                best: f64::NAN,
-                scale,
-            });
+        let others = self.legs.iter().filter(|leg| leg.key == holding.key && !leg.done);
+        let qty = asked.min(holding.left - others.map(|leg| leg.qty).sum::<f64>());
+        if qty <= holding.left * 1e-12 {
+            return;
+        }
+        self.legs.push(Leg {
+            exit: order.seq,
+            key: holding.key,
+            side: holding.side,
+            qty,
+            done: false,
+            live_from,
+            born: self.bar,
+            stop: f64::NAN,
+            limit: f64::NAN,
+            activation: f64::NAN,
+            offset: f64::NAN,
+            trailing: false,
+            best: f64::NAN,
+            entry_price: holding.price,
+            scale,
+        });
+        let last = self.legs.len() - 1;
+        self.legs[last] = self.leveled(self.legs[last], &order.command);
+    }
+
+    /// New levels for the legs of a modified exit.
+    fn relevel(&mut self, index: usize) {
+        let order = self.exits[index];
+        for k in 0..self.legs.len() {
+            if self.legs[k].exit == order.seq {
+                let leg = Leg { scale: 1.0, ..self.legs[k] };
+                self.legs[k] = self.leveled(leg, &order.command);
+            }
         }
     }
 
-    /// A leg's prices now.
-    pub(super) fn levels(&self, order: &ExitOrder, leg: &Leg) -> Levels {
-        let c = &order.command;
+    /// The leg with its prices from the command.
+    fn leveled(&self, leg: Leg, c: &ExitCommand) -> Leg {
         let sign = leg.side.sign();
         let long = leg.side == Side::Long;
-        let tick = self.mintick;
-        let away = |ticks: f64| leg.entry_price + sign * ticks.trunc() * tick;
+        let given = |level: Option<f64>| level.unwrap_or(f64::NAN);
+        let away = |ticks: f64| leg.entry_price + sign * ticks * self.mintick;
         let scaled = |price: f64| if leg.scale == 1.0 { price } else { price * leg.scale };
-        // With both an absolute and a relative level the one reached first counts.
-        let nearer = |a: Option<f64>, b: Option<f64>, higher: bool| match (a, b) {
-            (Some(a), Some(b)) => Some(if higher { a.max(b) } else { a.min(b) }),
-            (a, b) => a.or(b),
-        };
-        let stop = nearer(c.stop.map(scaled), c.loss.map(|t| away(-t)), long);
-        let limit = nearer(c.limit.map(scaled), c.profit.map(away), !long);
-        let trails = c.trail_offset.is_some();
-        let points = c.trail_points.map(|t| leg.entry_price + sign * t.ceil() * tick);
-        Levels {
-            stop: stop.map(|p| self.on_grid(p, !long)),
-            limit: limit.map(|p| self.on_grid(p, long)),
-            activation: c.trail_price.or(points).filter(|_| trails).map(|p| self.on_grid(p, long)),
-            offset: c.trail_offset.map(|t| t.ceil().max(0.0) * tick),
+        // With both an absolute and a relative level the one reached first counts; NaN yields.
+        let nearer = |a: f64, b: f64, higher: bool| if higher { a.max(b) } else { a.min(b) };
+        let stop = nearer(scaled(given(c.stop)), away(-given(c.loss).trunc()), long);
+        let limit = nearer(scaled(given(c.limit)), away(given(c.profit).trunc()), !long);
+        let activation = c.trail_price.unwrap_or_else(|| away(given(c.trail_points).ceil()));
+        let offset = given(c.trail_offset).ceil().max(0.0) * self.mintick;
+        Leg {
+            stop: self.on_grid(stop, !long),
+            limit: self.on_grid(limit, long),
+            activation: self.on_grid(activation, long),
+            offset,
+            ..leg
         }
     }
 
-    /// Where a leg's trailing stop stands; none before its activation.
-    pub(super) fn trail_stop(&self, leg: &Leg, levels: &Levels) -> Option<f64> {
-        let offset = levels.offset.filter(|_| leg.trailing)?;
-        Some(self.on_grid(leg.best - leg.side.sign() * offset, leg.side == Side::Short))
+    /// Where a leg's trailing stop stands; NaN before its activation.
+    pub(super) fn trail_stop(&self, leg: &Leg) -> f64 {
+        if leg.trailing {
+            self.on_grid(leg.best - leg.side.sign() * leg.offset, leg.side == Side::Short)
+        } else {
+            f64::NAN
+        }
     }
 
     /// Fills a leg at `price`, slippage included.
-    pub(super) fn fill_leg(&mut self, exit: usize, leg: usize, kind: LegKind, price: f64) {
-        let order = &mut self.exits[exit];
-        let gone = order.legs.remove(leg);
-        order.done.push(gone.key);
-        let name = super::orders::FillName { id: order.command.id, comment: order.comment(kind) };
-        self.fills_on_bar += 1;
-        self.risk.day_fills += 1;
-        self.books.counts.filled += 1;
-        let qty = gone.qty.min(self.books.position.abs());
-        self.take(qty, price, name, super::orders::Target::Key(gone.key));
-        self.trim_legs();
+    pub(super) fn fill_leg(&mut self, index: usize, kind: LegKind, price: f64) {
+        let leg = self.legs[index];
+        self.legs[index].done = true;
+        let Some(order) = self.exits.iter().find(|o| o.seq == leg.exit) else { return };
+        let reason = match kind {
+            LegKind::Stop => ExitReason::Stop,
+            LegKind::Trail => ExitReason::Trail,
+            LegKind::Limit => ExitReason::Limit,
+        };
+        let name = FillName { id: order.command.id, comment: order.comment(kind), reason };
+        self.count_fill();
+        self.take(leg.qty.min(self.books.position.abs()), price, name, Target::Key(leg.key));
     }
 
-    /// Legs never hold more than what is open: after a close that named no leg, the rest shrinks.
+    /// Legs never hold more than what is left of their entry fill.
     pub(super) fn trim_legs(&mut self) {
-        if !self.account.close_entries_any {
+        if self.legs.is_empty() {
             return;
         }
-        let open = &self.books.open;
-        for order in &mut self.exits {
-            order.legs.retain(|leg| open.iter().any(|t| t.key == leg.key));
+        let holdings = &self.books.holdings;
+        self.legs.retain(|leg| holdings.iter().any(|h| h.key == leg.key));
+        for h in holdings {
+            let mut left = h.left;
+            for leg in self.legs.iter_mut().filter(|leg| leg.key == h.key && !leg.done) {
+                leg.qty = leg.qty.min(left);
+                left -= leg.qty;
+            }
         }
     }
 
     /// Flat: legs are void; an exit stays only for a pending entry it covers.
     pub(super) fn drop_flat_exits(&mut self) {
+        self.legs.clear();
         let entries = &self.entries;
-        self.exits.retain_mut(|o| {
-            o.legs.clear();
-            o.done.clear();
-            entries.iter().any(|e| o.covers(e.id))
-        });
+        self.exits.retain(|o| entries.iter().any(|e| o.covers(e.id)));
     }
 }

@@ -10,29 +10,23 @@ mod books;
 pub mod command;
 mod exits;
 mod orders;
+mod risk;
 mod sizing;
 mod walk;
 
 pub use books::{BrokerEvent, EventKind, OpenTrade, OrderCounts, Simulation};
 pub use command::{CloseCommand, EntryCommand, ExitCommand, NameId, OcaKind, RiskRule, Side};
 
-use crate::{Account, Rules, Trade, account::Slippage, rules::Ticks};
+use crate::{
+    Account, Rules, Trade,
+    account::Slippage,
+    rules::{FillAt, MarginCheck, Ticks},
+};
 use books::Books;
-use exits::ExitOrder;
+use exits::{ExitOrder, Leg};
 use orders::{CloseOrder, EntryOrder};
+use risk::Risk;
 use springtide_domain::{BarsView, SymbolInfo};
-
-/// Reserved order names, beyond any table of a script: what closed a trade when no order of the
-/// script's did.
-pub mod names {
-    use super::NameId;
-    /// Liquidated for want of margin.
-    pub const MARGIN_CALL: NameId = NameId(u32::MAX);
-    /// Closed because a risk rule stopped trading.
-    pub const RISK: NameId = NameId(u32::MAX - 1);
-    /// `strategy.close_all` without a comment.
-    pub const CLOSE_ALL: NameId = NameId(u32::MAX - 2);
-}
 
 /// One strategy's simulated account on one market.
 #[derive(Debug)]
@@ -41,71 +35,51 @@ pub struct Broker<'a> {
     account: Account,
     rules: Rules,
     mintick: f64,
+    /// Ticks per unit of price where that is a whole number: dividing by it is exact, multiplying by 0.01
+    /// is not.
+    ticks_per_unit: Option<f64>,
     min_qty: f64,
     point_value: f64,
     /// The bar being worked on.
     bar: usize,
     /// The last bar that was opened; none before the first.
     opened: Option<usize>,
-    books: Books,
+    books: Books<'a>,
     entries: Vec<EntryOrder>,
     exits: Vec<ExitOrder>,
+    legs: Vec<Leg>,
     closes: Vec<CloseOrder>,
     seq: u32,
     fills_on_bar: usize,
+    /// Contracts that the strategy has asked to close on this bar.
+    closing: f64,
     risk: Risk,
-}
-
-/// Limits set by `strategy.risk.*` and what they watch.
-#[derive(Debug, Default)]
-struct Risk {
-    allow: Option<Side>,
-    max_position: Option<f64>,
-    max_drawdown: Option<(f64, bool)>,
-    max_intraday_loss: Option<(f64, bool)>,
-    max_cons_loss_days: Option<u32>,
-    max_intraday_fills: Option<u32>,
-    day: i64,
-    day_start_equity: f64,
-    day_fills: u32,
-    cons_loss_days: u32,
-    halted_today: bool,
-    halted: Option<&'static str>,
-}
-
-impl Risk {
-    fn watches(&self) -> bool {
-        self.max_drawdown.is_some()
-            || self.max_intraday_loss.is_some()
-            || self.max_cons_loss_days.is_some()
-            || self.max_intraday_fills.is_some()
-    }
-
-    fn stopped(&self) -> bool {
-        self.halted.is_some() || self.halted_today
-    }
 }
 
 impl<'a> Broker<'a> {
     /// A flat account before the first bar.
     pub fn new(bars: BarsView<'a>, account: &Account, rules: &Rules, symbol: &SymbolInfo) -> Self {
         let mintick = if symbol.mintick > 0.0 { symbol.mintick } else { 0.01 };
+        let per_unit = (1.0 / mintick).round();
         Self {
             bars,
             account: account.clone(),
             rules: rules.clone(),
             mintick,
+            ticks_per_unit: ((per_unit * mintick - 1.0).abs() < 1e-9).then_some(per_unit),
             min_qty: symbol.min_qty,
             point_value: symbol.point_value,
             bar: 0,
             opened: None,
-            books: Books::new(account.initial_capital, symbol.point_value),
+            books: Books::new(bars, account.initial_capital, symbol.point_value),
             entries: Vec::new(),
             exits: Vec::new(),
+            legs: Vec::new(),
             closes: Vec::new(),
             seq: 0,
             fills_on_bar: 0,
-            risk: Risk { day: i64::MIN, day_start_equity: account.initial_capital, ..Risk::default() },
+            closing: 0.0,
+            risk: Risk::default(),
         }
     }
 
@@ -115,24 +89,24 @@ impl<'a> Broker<'a> {
         self.bar = i;
         self.opened = Some(i);
         self.fills_on_bar = 0;
+        self.closing = 0.0;
+        self.books.seen = i;
         if self.risk.watches() {
             self.roll_day(i);
         }
-        let watch_margin = self.books.position != 0.0 && self.margin_percent() > 0.0;
-        if self.has_pending() || watch_margin || (self.risk.watches() && self.books.position != 0.0) {
-            self.books.sync_excursions(&self.bars, i);
+        if self.has_pending() || self.books.position != 0.0 {
             self.walk_bar();
-            self.books.marked_to(i + 1);
         }
+        self.books.seen = i + 1;
         self.fills_on_bar
     }
 
     /// After the strategy ran on bar `i`: orders that fill at its close do. Returns the number of fills.
     pub fn close_bar(&mut self, i: usize) -> usize {
-        debug_assert_eq!(self.bar, i);
+        debug_assert_eq!(self.bar, i, "the bar must be opened before it is closed");
         let before = self.fills_on_bar;
         let at_close = self.account.process_orders_on_close
-            || self.rules.fill_at == crate::rules::FillAt::SignalClose
+            || self.rules.fill_at == FillAt::SignalClose
             || self.closes.iter().any(|c| c.immediately);
         if at_close && !self.risk.stopped() {
             self.fill_at_close();
@@ -212,8 +186,7 @@ impl<'a> Broker<'a> {
 
     /// Trades still open, oldest first, with excursions up to the current bar.
     pub fn open_trades(&mut self) -> &[OpenTrade] {
-        let next = self.opened.map_or(0, |i| i + 1);
-        self.books.sync_excursions(&self.bars, next);
+        self.books.settle_excursions(self.opened.map_or(0, |i| i + 1));
         &self.books.open
     }
 
@@ -224,12 +197,12 @@ impl<'a> Broker<'a> {
 
     /// Largest fall of equity from its peak so far on bar closes, money.
     pub fn max_drawdown(&mut self) -> f64 {
-        self.books.watch_equity(&self.bars, self.bar).drawdown
+        self.books.watch_equity(self.opened).drawdown
     }
 
     /// Largest rise of equity from its trough so far on bar closes, money.
     pub fn max_runup(&mut self) -> f64 {
-        self.books.watch_equity(&self.bars, self.bar).runup
+        self.books.watch_equity(self.opened).runup
     }
 
     /// Largest position held so far, contracts: both sides, long, short.
@@ -267,8 +240,7 @@ impl<'a> Broker<'a> {
 
     /// Ends the simulation.
     pub fn finish(mut self) -> Simulation {
-        let n = self.bars.len();
-        self.books.sync_excursions(&self.bars, n);
+        self.books.settle_excursions(self.opened.map_or(0, |i| i + 1));
         self.books.finish(self.risk.halted)
     }
 
@@ -287,7 +259,7 @@ impl<'a> Broker<'a> {
 
     fn margin_of(&self, side: Side) -> f64 {
         match (self.rules.margin, side) {
-            (crate::rules::MarginCheck::Off, _) => 0.0,
+            (MarginCheck::Off, _) => 0.0,
             (_, Side::Long) => self.account.margin_long,
             (_, Side::Short) => self.account.margin_short,
         }
@@ -322,9 +294,11 @@ impl<'a> Broker<'a> {
         self.from_ticks(whole)
     }
 
-    /// `ticks` steps as a price, free of the error of multiplying by 0.01.
+    /// `ticks` steps as a price.
     fn from_ticks(&self, ticks: f64) -> f64 {
-        let inverse = (1.0 / self.mintick).round();
-        if (inverse * self.mintick - 1.0).abs() < 1e-9 { ticks / inverse } else { ticks * self.mintick }
+        match self.ticks_per_unit {
+            Some(per_unit) => ticks / per_unit,
+            None => ticks * self.mintick,
+        }
     }
 }

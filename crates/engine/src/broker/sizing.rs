@@ -56,10 +56,22 @@ impl Broker<'_> {
         }
     }
 
-    /// Whether `qty` contracts at `price` are within the margin that `equity` allows.
-    pub(super) fn can_carry(&self, side: Side, qty: f64, price: f64, equity: f64) -> bool {
+    /// The share of a fill's commission that falls on `part` of its `qty` contracts.
+    pub(super) fn fee_share(&self, part: f64, qty: f64, price: f64) -> f64 {
+        match self.account.commission {
+            Commission::PerOrder(money) => money * (part / qty),
+            _ => self.fee(part, price),
+        }
+    }
+
+    /// Whether `qty` more contracts on this side at `price` are within the margin that the equity allows.
+    pub(super) fn can_add(&self, side: Side, qty: f64, price: f64) -> bool {
         let margin = self.margin_of(side) / 100.0;
+        if margin == 0.0 {
+            return true;
+        }
+        let needed = (qty + self.held(side)) * price * self.point_value * margin;
         // A relative hair of slack: an order sized to exactly all equity must pass its own check.
-        margin == 0.0 || qty * price * self.point_value * margin <= equity * (1.0 + 1e-10)
+        needed <= self.books.equity_at(price) * (1.0 + 1e-10)
     }
 }

@@ -1,12 +1,14 @@
 //! One bar's prices in order: the open, then the path through the extremes to the close.
 
 use super::{
-    Broker, EventKind, Side,
-    exits::LegKind,
-    names::MARGIN_CALL,
-    orders::{FillName, Target},
+    Broker, EventKind, NameId, Side,
+    exits::{Leg, LegKind},
+    orders::{EntryOrder, FillName, Target},
 };
-use crate::rules::{AtOpen, Intrabar};
+use crate::{
+    rules::{AtOpen, Intrabar},
+    trade::ExitReason,
+};
 
 /// What the path meets next.
 #[derive(Clone, Copy, Debug)]
@@ -15,9 +17,9 @@ enum Event {
     EntryLimit(usize),
     /// A stop-limit's stop is touched: from now on it is a limit.
     Arm(usize),
-    Leg(usize, usize, LegKind),
+    Leg(usize, LegKind),
     /// A trailing stop comes alive.
-    Activate(usize, usize),
+    Activate(usize),
 }
 
 /// An event, where it happens, and what decides between events at one price.
@@ -33,30 +35,55 @@ impl Broker<'_> {
     /// The whole bar: open phase, then three legs.
     pub(super) fn walk_bar(&mut self) {
         let i = self.bar;
-        let (o, h, l, c) = (self.bars.open[i], self.bars.high[i], self.bars.low[i], self.bars.close[i]);
-        self.books.touch(o);
+        let open = self.bars.open[i];
         match self.rules.at_open {
             AtOpen::SignalFirst => {
-                self.market_at_open(o);
-                self.gapped_entries(o);
-                self.gapped_legs(o);
+                self.fill_market_at_open(open);
+                if self.needs_walk() {
+                    self.books.begin_walk(i);
+                    self.books.touch(open);
+                    self.gapped_entries(open);
+                    self.gapped_legs(open);
+                    self.watch(open);
+                    self.path();
+                    self.books.end_walk(i);
+                }
             }
             AtOpen::StopFirst => {
-                // Such engines ask each bar's whole range for stops and targets before they look at signals.
-                self.gapped_legs(o);
-                let held_back = std::mem::take(&mut self.entries);
-                self.path([o, h, l, c]);
-                self.entries = held_back;
-                self.market_at_open(o);
-                self.gapped_entries(o);
+                // Such engines ask each bar's whole range for the stops and targets of what is held before
+                // they look at the signals of the last close.
+                if !self.legs.is_empty() {
+                    self.books.begin_walk(i);
+                    self.books.touch(open);
+                    self.gapped_legs(open);
+                    let held_back = std::mem::take(&mut self.entries);
+                    self.path();
+                    self.entries = held_back;
+                }
+                self.fill_market_at_open(open);
+                if self.needs_walk() {
+                    self.books.begin_walk(i);
+                    self.gapped_entries(open);
+                    self.watch(open);
+                    self.path();
+                    self.books.end_walk(i);
+                }
             }
         }
-        self.watch(o);
-        self.path([o, h, l, c]);
+    }
+
+    /// Whether anything can happen between the open and the close.
+    fn needs_walk(&self) -> bool {
+        !self.entries.is_empty()
+            || !self.legs.is_empty()
+            || (self.books.position != 0.0 && (self.risk.watches() || self.margin_may_fail(self.bar)))
+            || (self.risk.watches() && self.fills_on_bar > 0)
     }
 
     /// The three legs from the open to the close.
-    fn path(&mut self, [o, h, l, c]: [f64; 4]) {
+    fn path(&mut self) {
+        let i = self.bar;
+        let (o, h, l, c) = (self.bars.open[i], self.bars.high[i], self.bars.low[i], self.bars.close[i]);
         let (first, second) = if self.high_first(o, h, l) { (h, l) } else { (l, h) };
         for (from, to) in [(o, first), (first, second), (second, c)] {
             if self.books.position == 0.0 && !self.has_pending() {
@@ -79,52 +106,40 @@ impl Broker<'_> {
     }
 
     fn watch(&mut self, price: f64) {
-        self.watch_margin(price);
+        if self.books.position != 0.0 {
+            self.watch_margin(price);
+        }
         self.watch_risk(price);
     }
 
-    /// Market orders from earlier bars, in the order they were given.
-    fn market_at_open(&mut self, open: f64) {
-        if self.risk.stopped() {
-            return;
+    fn fill_market_at_open(&mut self, open: f64) {
+        if !self.risk.stopped() {
+            self.fill_market(open, true);
         }
-        loop {
-            let entry = self.entries.iter().position(|o| o.is_market());
-            let close = if self.closes.is_empty() { None } else { Some(0) };
-            match (entry, close) {
-                (Some(e), c) if c.is_none_or(|c| self.entries[e].seq < self.closes[c].seq) => {
-                    let order = self.entries.remove(e);
-                    self.fill_entry(order, self.slipped(open, order.buys()));
-                }
-                (_, Some(c)) => {
-                    let order = self.closes.remove(c);
-                    let buys = self.books.position < 0.0;
-                    self.fill_close(order, self.slipped(open, buys));
-                }
-                _ => break,
-            }
-        }
+    }
+
+    /// Ticks a price must go beyond a limit, as a distance.
+    fn slack(&self) -> f64 {
+        f64::from(self.account.limit_verify_ticks) * self.mintick
     }
 
     /// Priced entries that the open has already passed fill there.
     fn gapped_entries(&mut self, open: f64) {
+        let slack = self.slack();
         let mut k = 0;
         while k < self.entries.len() {
-            let mut order = self.entries[k];
-            let buys = order.buys();
-            let through_stop = order.stop.is_some_and(|s| if buys { open >= s } else { open <= s });
-            if through_stop && order.limit.is_some() {
-                order.stop = None;
-                self.entries[k] = order;
+            let order = &mut self.entries[k];
+            let sign = order.side.sign();
+            if (open - order.stop) * sign >= 0.0 && !order.limit.is_nan() {
+                order.stop = f64::NAN;
             }
-            let slack = f64::from(self.account.limit_verify_ticks) * self.mintick;
-            let through_limit = order.stop.is_none()
-                && order.limit.is_some_and(|p| if buys { open <= p - slack } else { open >= p + slack });
-            let stop_only = through_stop && order.limit.is_none();
-            if stop_only || through_limit {
-                self.entries.remove(k);
-                let price = if stop_only { self.slipped(open, buys) } else { open };
+            let stopped = (open - order.stop) * sign >= 0.0;
+            let limited = order.stop.is_nan() && (order.limit - open) * sign >= slack;
+            if stopped || limited {
+                let order = self.entries.remove(k);
+                let price = if stopped { self.slipped(open, order.buys()) } else { open };
                 self.fill_entry(order, price);
+                k = 0;
             } else {
                 k += 1;
             }
@@ -133,98 +148,76 @@ impl Broker<'_> {
 
     /// Legs of trades from earlier bars that the open has already passed fill there.
     fn gapped_legs(&mut self, open: f64) {
-        while let Some((exit, leg, kind)) = self.gapped_leg(open) {
-            let buys = self.exits[exit].legs[leg].side == Side::Short;
+        while let Some((k, kind)) = self.gapped_leg(open) {
+            let buys = self.legs[k].side == Side::Short;
             let price = if kind == LegKind::Limit { open } else { self.slipped(open, buys) };
-            self.fill_leg(exit, leg, kind, price);
+            self.fill_leg(k, kind, price);
         }
-        for exit in 0..self.exits.len() {
-            for leg in 0..self.exits[exit].legs.len() {
-                let held = self.exits[exit].legs[leg];
-                let activation = self.levels(&self.exits[exit], &held).activation;
-                let sign = held.side.sign();
-                if held.born < self.bar && !held.trailing && activation.is_some_and(|a| (open - a) * sign >= 0.0) {
-                    self.activate(exit, leg, open);
-                }
+        let bar = self.bar;
+        for leg in self.legs.iter_mut().filter(|leg| leg.carried(bar) && !leg.trailing) {
+            if (open - leg.activation) * leg.side.sign() >= 0.0 {
+                (leg.trailing, leg.best) = (true, open);
             }
         }
     }
 
-    fn gapped_leg(&self, open: f64) -> Option<(usize, usize, LegKind)> {
-        let slack = f64::from(self.account.limit_verify_ticks) * self.mintick;
-        for (e, order) in self.exits.iter().enumerate() {
-            for (k, leg) in order.legs.iter().enumerate() {
-                if leg.born >= self.bar || leg.live_from > self.bar {
-                    continue;
-                }
-                let sign = leg.side.sign();
-                let levels = self.levels(order, leg);
-                let below = |p: f64| (open - p) * sign <= 0.0;
-                if levels.stop.is_some_and(below) {
-                    return Some((e, k, LegKind::Stop));
-                }
-                if self.trail_stop(leg, &levels).is_some_and(below) {
-                    return Some((e, k, LegKind::Trail));
-                }
-                if levels.limit.is_some_and(|p| (open - p) * sign >= slack) {
-                    return Some((e, k, LegKind::Limit));
-                }
+    fn gapped_leg(&self, open: f64) -> Option<(usize, LegKind)> {
+        let slack = self.slack();
+        self.legs.iter().enumerate().filter(|(_, leg)| leg.carried(self.bar)).find_map(|(k, leg)| {
+            let gain = |p: f64| (open - p) * leg.side.sign();
+            if gain(leg.stop) <= 0.0 {
+                Some((k, LegKind::Stop))
+            } else if gain(self.trail_stop(leg)) <= 0.0 || (leg.offset == 0.0 && gain(leg.activation) >= 0.0) {
+                Some((k, LegKind::Trail))
+            } else if gain(leg.limit) >= slack {
+                Some((k, LegKind::Limit))
+            } else {
+                None
             }
-        }
-        None
-    }
-
-    fn activate(&mut self, exit: usize, leg: usize, price: f64) {
-        let leg = &mut self.exits[exit].legs[leg];
-        leg.trailing = true;
-        leg.best = price;
+        })
     }
 
     /// Walks from one price to another, filling what lies between in the order it is met.
     fn leg(&mut self, from: f64, to: f64) {
         let mut at = from;
         while let Some(hit) = self.next_hit(at, to) {
+            self.follow_trails(hit.price);
             at = hit.price;
             self.books.touch(at);
             match hit.event {
-                Event::Arm(k) => self.entries[k].stop = None,
-                Event::Activate(e, k) => self.activate(e, k, at),
+                Event::Arm(k) => self.entries[k].stop = f64::NAN,
+                Event::Activate(k) => (self.legs[k].trailing, self.legs[k].best) = (true, at),
                 Event::EntryStop(k) => {
                     let order = self.entries.remove(k);
                     self.fill_entry(order, self.slipped(at, order.buys()));
                 }
                 Event::EntryLimit(k) => {
                     let order = self.entries.remove(k);
-                    let level = order.limit.unwrap_or(at);
-                    let price = if order.buys() { level.min(at.max(level)) } else { level };
+                    let price = self.limit_price(order.limit, at);
                     self.fill_entry(order, price);
                 }
-                Event::Leg(e, k, kind) => {
-                    let leg = self.exits[e].legs[k];
-                    let buys = leg.side == Side::Short;
-                    let price = if kind == LegKind::Limit { self.limit_price(e, k, at) } else { self.slipped(at, buys) };
-                    self.fill_leg(e, k, kind, price);
+                Event::Leg(k, LegKind::Limit) => {
+                    let price = self.limit_price(self.legs[k].limit, at);
+                    self.fill_leg(k, LegKind::Limit, price);
+                }
+                Event::Leg(k, kind) => {
+                    let buys = self.legs[k].side == Side::Short;
+                    self.fill_leg(k, kind, self.slipped(at, buys));
                 }
             }
         }
         self.follow_trails(to);
     }
 
-    /// A take-profit fills at its level, or better where the price already was beyond it.
-    fn limit_price(&self, exit: usize, leg: usize, at: f64) -> f64 {
-        let order = &self.exits[exit];
-        let leg = &order.legs[leg];
-        let level = self.levels(order, leg).limit.unwrap_or(at);
-        let slack = f64::from(self.account.limit_verify_ticks) * self.mintick;
-        if (at - level).abs() <= slack { level } else { at }
+    /// A limit fills at its level, or better where the price already was beyond it.
+    fn limit_price(&self, level: f64, at: f64) -> f64 {
+        if (at - level).abs() <= self.slack() + 1e-9 * level { level } else { at }
     }
 
-    /// Trailing stops follow the price to the end of a leg.
+    /// Trailing stops follow the price.
     fn follow_trails(&mut self, price: f64) {
-        for order in &mut self.exits {
-            for leg in order.legs.iter_mut().filter(|leg| leg.trailing) {
-                leg.best = if leg.side == Side::Long { leg.best.max(price) } else { leg.best.min(price) };
-            }
+        for leg in self.legs.iter_mut().filter(|leg| leg.trailing) {
+            leg.best = if leg.side == Side::Long { leg.best.max(price) } else { leg.best.min(price) };
         }
     }
 
@@ -239,60 +232,64 @@ impl Broker<'_> {
         let rising = to > at;
         let (low, high) = if rising { (at, to) } else { (to, at) };
         let between = |p: f64| p >= low && p <= high;
-        let slack = f64::from(self.account.limit_verify_ticks) * self.mintick;
+        let slack = self.slack();
         for (k, o) in self.entries.iter().enumerate() {
             let buys = o.buys();
-            if let Some(stop) = o.stop {
-                if rising == buys && between(stop) {
-                    let event = if o.limit.is_some() { Event::Arm(k) } else { Event::EntryStop(k) };
-                    offer(event, stop, 0, o.seq);
+            if !o.stop.is_nan() {
+                if rising == buys && between(o.stop) {
+                    let event = if o.limit.is_nan() { Event::EntryStop(k) } else { Event::Arm(k) };
+                    offer(event, o.stop, 0, o.seq);
                 }
-            } else if let Some(limit) = o.limit {
-                let trigger = if buys { limit - slack } else { limit + slack };
-                let passed = if buys { at <= trigger } else { at >= trigger };
-                if passed {
+            } else if !o.limit.is_nan() {
+                let trigger = o.limit - o.side.sign() * slack;
+                if (trigger - at) * o.side.sign() >= 0.0 {
                     offer(Event::EntryLimit(k), at, 2, o.seq);
                 } else if rising != buys && between(trigger) {
                     offer(Event::EntryLimit(k), trigger, 2, o.seq);
                 }
             }
         }
-        for (e, order) in self.exits.iter().enumerate() {
-            for (k, leg) in order.legs.iter().enumerate().filter(|(_, leg)| leg.live_from <= self.bar) {
-                let levels = self.levels(order, leg);
-                let sign = leg.side.sign();
-                // Towards profit the limit and the activation wait, towards loss the stops.
-                let gaining = rising == (leg.side == Side::Long) && to != at;
-                let reach = |p: f64, towards_profit: bool| {
-                    let passed = if towards_profit { (at - p) * sign >= 0.0 } else { (at - p) * sign <= 0.0 };
-                    if passed {
-                        Some(at)
-                    } else {
-                        (gaining == towards_profit && between(p)).then_some(p)
-                    }
-                };
-                if let Some(p) = levels.stop.and_then(|p| reach(p, false)) {
-                    offer(Event::Leg(e, k, LegKind::Stop), p, 0, order.seq);
+        for (k, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.live(self.bar)) {
+            // Towards profit the limit and the activation wait, towards loss the stops.
+            let gaining = rising == (leg.side == Side::Long) && to != at;
+            if gaining {
+                let limit = leg.limit + leg.side.sign() * slack;
+                if between(limit) {
+                    offer(Event::Leg(k, LegKind::Limit), limit, 2, leg.exit);
                 }
-                if let Some(p) = self.trail_stop(leg, &levels).and_then(|p| reach(p, false)) {
-                    offer(Event::Leg(e, k, LegKind::Trail), p, 1, order.seq);
+                if !leg.trailing && between(leg.activation) {
+                    let event = if leg.offset == 0.0 { Event::Leg(k, LegKind::Trail) } else { Event::Activate(k) };
+                    offer(event, leg.activation, 1, leg.exit);
                 }
-                if let Some(p) = levels.limit.and_then(|p| reach(p + sign * slack, true)) {
-                    offer(Event::Leg(e, k, LegKind::Limit), p, 2, order.seq);
+            } else {
+                if between(leg.stop) {
+                    offer(Event::Leg(k, LegKind::Stop), leg.stop, 0, leg.exit);
                 }
-                if let Some(p) = levels.activation.filter(|_| !leg.trailing).and_then(|p| reach(p, true)) {
-                    offer(Event::Activate(e, k), p, 3, order.seq);
+                let trail = self.trail_stop(leg);
+                if between(trail) {
+                    offer(Event::Leg(k, LegKind::Trail), trail, 1, leg.exit);
                 }
             }
         }
         best
     }
 
+    /// Whether somewhere in bar `i` the margin of the position may not suffice.
+    pub(super) fn margin_may_fail(&self, i: usize) -> bool {
+        let margin = self.margin_percent() / 100.0;
+        if margin == 0.0 {
+            return false;
+        }
+        let (base, slope) = self.books.segment();
+        let per_point = slope - slope.abs() * margin;
+        base + per_point * self.bars.high[i] < 0.0 || base + per_point * self.bars.low[i] < 0.0
+    }
+
     /// Liquidates what the margin no longer carries: four times the shortfall, as TradingView does.
     fn watch_margin(&mut self, price: f64) {
         let margin = self.margin_percent() / 100.0;
         let held = self.books.position.abs();
-        if held == 0.0 || margin == 0.0 {
+        if margin == 0.0 {
             return;
         }
         let unit = price * self.point_value;
@@ -301,16 +298,38 @@ impl Broker<'_> {
             return;
         }
         let cover = self.lots(-available / (margin * unit)) * 4.0;
-        let step = if self.min_qty > 0.0 { self.min_qty } else { 0.0 };
-        let qty = cover.max(step).min(held);
+        let qty = cover.max(self.min_qty.max(0.0)).min(held);
         if qty <= 0.0 {
             return;
         }
         self.books.margin_calls += 1;
-        self.books.note(self.bar, MARGIN_CALL, EventKind::MarginCall);
-        self.fills_on_bar += 1;
+        self.books.note(self.bar, NameId(0), EventKind::MarginCall);
+        self.count_fill();
         let buys = self.books.position < 0.0;
-        let name = FillName { id: MARGIN_CALL, comment: super::NameId(0) };
+        let name = FillName { id: NameId(0), comment: NameId(0), reason: ExitReason::MarginCall };
         self.take(qty, self.slipped(price, buys), name, Target::Oldest);
+    }
+
+    /// Levels whose touch needs a closer look, for bars on which the script stays silent: above and below.
+    pub(super) fn fences(&self) -> (f64, f64) {
+        let (mut above, mut below) = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut fence = |level: f64, up: bool| {
+            if up {
+                above = above.min(level);
+            } else {
+                below = below.max(level);
+            }
+        };
+        for EntryOrder { stop, limit, side, .. } in &self.entries {
+            let long = *side == Side::Long;
+            if stop.is_nan() { fence(*limit, !long) } else { fence(*stop, long) }
+        }
+        for Leg { stop, limit, activation, side, .. } in self.legs.iter().filter(|leg| !leg.done) {
+            let long = *side == Side::Long;
+            fence(*stop, !long);
+            fence(*limit, long);
+            fence(*activation, long);
+        }
+        (above, below)
     }
 }
