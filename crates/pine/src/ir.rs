@@ -271,6 +271,14 @@ pub struct ObjectType {
     pub fields: Vec<(String, Ty)>,
 }
 
+/// A user enum: member names and titles (`str.tostring` gives the title), in order.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct EnumType {
+    pub name: String,
+    pub members: Vec<(String, String)>,
+}
+
 /// A checked script.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -293,6 +301,11 @@ pub struct Program {
     pub body: Vec<Stmt>,
     pub strings: Vec<String>,
     pub types: Vec<ObjectType>,
+    /// User enums; [`Ty::Enum`] names one, a value is a member's position.
+    pub enums: Vec<EnumType>,
+    /// Title and variable of each `plot` of the global scope, only with `CompileOptions::keep_plots`:
+    /// the variable's value at the end of a bar is what is plotted.
+    pub plots: Vec<(String, VarId)>,
     /// Number of [`SiteId`]s.
     pub sites: u32,
 }

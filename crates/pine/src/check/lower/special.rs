@@ -1,0 +1,137 @@
+//! Built-ins with code of their own.
+
+use super::Checker;
+use super::args::Arguments;
+use crate::check::builtins::Sig;
+use crate::check::dates;
+use crate::check::types::{Fx, K, Q, T, Val};
+use crate::ir::{Expr, Stmt, TypeId};
+use springtide_domain::Span;
+use springtide_engine::ta::TaFunc;
+
+impl Checker<'_> {
+    pub(super) fn special(&mut self, sig: &'static Sig, args: Arguments, t: T, span: Span) -> Val {
+        let vals = self.placed(args);
+        match sig.name {
+            "timestamp" => self.timestamp(sig, vals, span),
+            "iff" => self.iff(vals, span),
+            "offset" => self.history(vals[0].clone(), vals[1].clone(), span),
+            "ta.pivot_point_levels" => self.pivot_levels(vals, span),
+            "chart.point.new" => self.point(vals),
+            "chart.point.from_index" => self.point_at(None, Some(vals[0].clone()), vals[1].clone()),
+            "chart.point.from_time" => self.point_at(Some(vals[0].clone()), None, vals[1].clone()),
+            "chart.point.now" => self.point_now(vals),
+            "chart.point.copy" => self.copy_object(vals[0].clone()),
+            "runtime.error" => {
+                self.push(Stmt::Error(vals[0].e, span));
+                self.void()
+            }
+            "log.info" => self.log(0, vals),
+            "log.warning" => self.log(1, vals),
+            "log.error" => self.log(2, vals),
+            _ => {
+                vals.iter().for_each(|v| self.discard(v));
+                if t == T::Void { self.void() } else { self.unknown() }
+            }
+        }
+    }
+
+    /// Text becomes a number now; parts become one call with all seven of them.
+    fn timestamp(&mut self, sig: &'static Sig, vals: Vec<Val>, span: Span) -> Val {
+        if sig.params.len() == 1 {
+            let Some(text) = vals[0].k.as_ref().and_then(K::text) else {
+                self.error("not-constant", span, "timestamp() reads a text only when it is constant", "");
+                return self.unknown();
+            };
+            return match dates::parse(text) {
+                Some(ms) => self.constant(K::Int(ms)),
+                None => {
+                    let message = format!("timestamp() cannot read the date \"{text}\"");
+                    self.error("bad-date", span, message, "write it like \"2024-01-31 09:30\" or \"31 Jan 2024 09:30 +0000\"");
+                    self.unknown()
+                }
+            };
+        }
+        let mut parts = vals;
+        if sig.params.len() == 6 {
+            let e = self.absent();
+            parts.insert(0, Val::new(e, T::Na, Q::Const, Fx::NONE));
+        }
+        let q = parts.iter().map(|p| p.q).max().unwrap_or(Q::Simple).max(Q::Simple);
+        self.builtin("timestamp", parts, T::Int, q, Fx::NONE)
+    }
+
+    /// Both results are evaluated on every bar: this is a function, not the operator.
+    fn iff(&mut self, vals: Vec<Val>, span: Span) -> Val {
+        let [cond, a, b] = [0, 1, 2].map(|i| vals[i].clone());
+        let mut both = [a, b];
+        for val in &mut both {
+            if val.fx.has(Fx::STATE | Fx::MUT) {
+                *val = self.spill(val);
+            }
+        }
+        let [a, b] = both;
+        self.select(cond, a, b, span)
+    }
+
+    fn pivot_levels(&mut self, vals: Vec<Val>, span: Span) -> Val {
+        let kind = vals[0].k.as_ref().and_then(K::text);
+        let kinds = ["Traditional", "Fibonacci", "Woodie", "Classic", "DM", "Camarilla"];
+        let Some(code) = kind.and_then(|kind| kinds.iter().position(|k| *k == kind)) else {
+            let hint = "write one of Traditional, Fibonacci, Woodie, Classic, DM, Camarilla as a literal";
+            let message = "the type of ta.pivot_point_levels() is not a constant that is known";
+            return self.dead_end("ta.pivot_point_levels", span, message.into(), hint.into(), T::Array(Box::new(T::Float)), Q::Series);
+        };
+        let code = self.num(code as f64);
+        let developing = match vals[2].t {
+            T::Bool => vals[2].e,
+            _ => self.num(0.0),
+        };
+        let site = self.site();
+        let outs: Vec<_> = (0..11).map(|_| self.temp(T::Float, Q::Series)).collect();
+        let args = vec![code, vals[1].e, developing];
+        self.push(Stmt::TaMulti { site, func: TaFunc::PivotPointLevels, args, outs: outs.clone() });
+        let levels = outs.iter().map(|id| self.read(*id)).collect();
+        self.builtin("array.from", levels, T::Array(Box::new(T::Float)), Q::Series, Fx::STATE | Fx::HEAP)
+    }
+
+    // --- points ---
+
+    fn point(&mut self, vals: Vec<Val>) -> Val {
+        let id = self.point_type();
+        let fields = vals.iter().map(|v| v.e).collect();
+        let e = self.expr(Expr::New(TypeId(id), fields));
+        Val::new(e, T::Object(id), Q::Series, Fx::STATE | Fx::HEAP)
+    }
+
+    fn point_at(&mut self, time: Option<Val>, index: Option<Val>, price: Val) -> Val {
+        let time = time.unwrap_or_else(|| self.na());
+        let index = index.unwrap_or_else(|| self.na());
+        self.point(vec![time, index, price])
+    }
+
+    fn point_now(&mut self, vals: Vec<Val>) -> Val {
+        let time = self.bar(crate::ir::BarField::Time);
+        let index = self.bar(crate::ir::BarField::BarIndex);
+        let given = !matches!(self.program.exprs[vals[0].e.index()], Expr::Absent);
+        let price = if given { vals[0].clone() } else { self.bar(crate::ir::BarField::Close) };
+        self.point(vec![time, index, price])
+    }
+
+    fn log(&mut self, level: u8, vals: Vec<Val>) -> Val {
+        vals.iter().for_each(|v| self.discard(v));
+        if self.options.keep_plots {
+            let message = if vals.len() > 1 && !matches!(self.program.exprs[vals[1].e.index()], Expr::Absent) {
+                self.builtin("str.format", vals, T::Str, Q::Series, Fx::NONE)
+            } else if vals[0].t == T::Str {
+                vals[0].clone()
+            } else {
+                let e = self.absent();
+                let format = Val::new(e, T::Na, Q::Const, Fx::NONE);
+                self.builtin("str.tostring", vec![vals[0].clone(), format], T::Str, Q::Series, Fx::NONE)
+            };
+            self.push(Stmt::Log(level, message.e));
+        }
+        self.void()
+    }
+}
