@@ -81,6 +81,7 @@ fn closed(qty: f64, entry: (usize, f64), exit: (usize, f64), commission: f64, pr
         exit_id: none,
         entry_comment: none,
         exit_comment: none,
+        reason: springtide_engine::trade::ExitReason::Order,
         commission,
         profit,
         max_runup: 0.0,

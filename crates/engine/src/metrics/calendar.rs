@@ -163,6 +163,6 @@ pub(super) fn month_number(day: i64) -> i64 {
 }
 
 /// Months since year 0 of the epoch time `time_ms`.
-pub(super) fn month_of(time_ms: i64) -> i64 {
+pub(crate) fn month_of(time_ms: i64) -> i64 {
     month_number(time_ms.div_euclid(DAY_MS))
 }

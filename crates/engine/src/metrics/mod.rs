@@ -24,6 +24,7 @@ mod trades;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use calendar::month_of;
 pub use calendar::{Calendar, Period, TradingDays};
 pub use equity::equity_curve;
 pub use registry::{METRICS, MetricInfo, Metrics, Unit};

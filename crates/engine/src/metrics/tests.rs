@@ -32,6 +32,7 @@ fn trade(side: Side, qty: f64, entry: (u32, f64), exit: (u32, f64), commission: 
         exit_id: NameId(0),
         entry_comment: NameId(0),
         exit_comment: NameId(0),
+        reason: crate::trade::ExitReason::Order,
         commission,
         profit: side.sign() * qty * (exit.1 - entry.1) - commission,
         max_runup: 0.0,

@@ -1,0 +1,402 @@
+//! The original's statistics, under the original's names.
+//!
+//! They differ from [`metrics`](crate::metrics) by design: profit factor and expectancy are taken on
+//! returns, annual figures compound a geometric mean, and undefined values are NaN.
+
+use super::{
+    SimTrade,
+    periods::{self, Period},
+};
+use springtide_domain::BarsView;
+
+/// What the bars' `time` column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexKind {
+    /// Milliseconds since the epoch; days, weeks and months are those of UTC.
+    Datetime,
+    /// Plain numbers: nothing annual is defined.
+    Number,
+}
+
+/// A length on the index.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Span {
+    /// Milliseconds.
+    Time(i64),
+    /// Index steps of a plain index, or NaN where there is none.
+    Number(f64),
+}
+
+/// One row's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StatValue {
+    /// A number; NaN where undefined.
+    Number(f64),
+    /// A count.
+    Count(usize),
+    /// A value of the index: milliseconds since the epoch, or a plain number.
+    Index(i64),
+    /// A length on the index.
+    Span(Span),
+}
+
+/// A stretch below the equity peak, from the last bar at it to the first back at it (or the last bar).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Episode {
+    /// Last bar at the peak.
+    pub start: usize,
+    /// First bar back at the peak, or the last bar.
+    pub end: usize,
+    /// Deepest fall, a fraction of the peak.
+    pub depth: f64,
+}
+
+/// All rows. Percentages are percent; NaN where undefined.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Stats {
+    pub index: IndexKind,
+    pub start: i64,
+    pub end: i64,
+    pub exposure_time_pct: f64,
+    pub equity_final: f64,
+    pub equity_peak: f64,
+    pub commissions: f64,
+    pub return_pct: f64,
+    pub buy_and_hold_return_pct: f64,
+    pub return_ann_pct: f64,
+    pub volatility_ann_pct: f64,
+    pub cagr_pct: f64,
+    pub sharpe_ratio: f64,
+    pub sortino_ratio: f64,
+    pub calmar_ratio: f64,
+    pub alpha_pct: f64,
+    pub beta: f64,
+    pub max_drawdown_pct: f64,
+    pub avg_drawdown_pct: f64,
+    pub max_drawdown_duration: Span,
+    pub avg_drawdown_duration: Span,
+    pub trades: usize,
+    pub win_rate_pct: f64,
+    pub best_trade_pct: f64,
+    pub worst_trade_pct: f64,
+    pub avg_trade_pct: f64,
+    pub max_trade_duration: Span,
+    pub avg_trade_duration: Span,
+    pub profit_factor: f64,
+    pub expectancy_pct: f64,
+    pub sqn: f64,
+    pub kelly_criterion: f64,
+    /// Drawdown episodes in time order.
+    pub episodes: Vec<Episode>,
+}
+
+impl Stats {
+    /// From a finished run's equity and its closed trades in closing order.
+    ///
+    /// # Panics
+    ///
+    /// Without bars, or with another number of equities.
+    pub fn compute(
+        bars: &BarsView<'_>,
+        index: IndexKind,
+        equity: &[f64],
+        trades: &[SimTrade],
+        warmup: usize,
+        risk_free_rate: f64,
+    ) -> Self {
+        assert!(!bars.is_empty() && equity.len() == bars.len(), "one equity per bar, at least one bar");
+        let mut stats = Self::blank(bars, index);
+        let period = Period::of(bars.time);
+        stats.put_account(bars, equity, warmup);
+        stats.put_drawdowns(bars, equity, &period);
+        stats.put_annual(bars, equity, &period, risk_free_rate);
+        stats.put_beta(bars, equity, risk_free_rate);
+        stats.put_trades(bars, trades, &period);
+        stats
+    }
+
+    fn blank(bars: &BarsView<'_>, index: IndexKind) -> Self {
+        let (nan, none) = (f64::NAN, Span::Number(f64::NAN));
+        Self {
+            index,
+            start: bars.time[0],
+            end: bars.time[bars.len() - 1],
+            exposure_time_pct: nan,
+            equity_final: nan,
+            equity_peak: nan,
+            commissions: 0.0,
+            return_pct: nan,
+            buy_and_hold_return_pct: nan,
+            return_ann_pct: 0.0,
+            volatility_ann_pct: nan,
+            cagr_pct: nan,
+            sharpe_ratio: nan,
+            sortino_ratio: nan,
+            calmar_ratio: nan,
+            alpha_pct: nan,
+            beta: nan,
+            max_drawdown_pct: nan,
+            avg_drawdown_pct: nan,
+            max_drawdown_duration: none,
+            avg_drawdown_duration: none,
+            trades: 0,
+            win_rate_pct: nan,
+            best_trade_pct: nan,
+            worst_trade_pct: nan,
+            avg_trade_pct: nan,
+            max_trade_duration: none,
+            avg_trade_duration: none,
+            profit_factor: nan,
+            expectancy_pct: nan,
+            sqn: nan,
+            kelly_criterion: nan,
+            episodes: Vec::new(),
+        }
+    }
+
+    fn put_account(&mut self, bars: &BarsView<'_>, equity: &[f64], warmup: usize) {
+        let (first, last) = (equity[0], equity[equity.len() - 1]);
+        self.equity_final = last;
+        self.equity_peak = equity.iter().copied().fold(f64::NAN, f64::max);
+        self.return_pct = (last - first) / first * 100.0;
+        if let Some(&from) = bars.close.get(warmup) {
+            self.buy_and_hold_return_pct = (bars.close[bars.len() - 1] - from) / from * 100.0;
+        }
+    }
+
+    fn put_drawdowns(&mut self, bars: &BarsView<'_>, equity: &[f64], period: &Period) {
+        let falls = falls(equity);
+        self.max_drawdown_pct = -max(falls.iter().copied()) * 100.0;
+        self.episodes = episodes(&falls);
+        if self.episodes.is_empty() {
+            // The original then takes the falls themselves for durations and for peaks.
+            let some = || falls.iter().copied().filter(|d| *d != 0.0);
+            self.avg_drawdown_pct = -mean(some()) * 100.0;
+            self.max_drawdown_duration = Span::Number(max(some()));
+            self.avg_drawdown_duration = Span::Number(mean(some()));
+            return;
+        }
+        self.avg_drawdown_pct = -mean(self.episodes.iter().map(|e| e.depth)) * 100.0;
+        let lengths: Vec<i64> = self.episodes.iter().map(|e| bars.time[e.end] - bars.time[e.start]).collect();
+        (self.max_drawdown_duration, self.avg_drawdown_duration) = self.longest_and_mean(&lengths, period);
+    }
+
+    fn put_annual(&mut self, bars: &BarsView<'_>, equity: &[f64], period: &Period, risk_free_rate: f64) {
+        let mut annual = 0.0;
+        if self.index == IndexKind::Datetime {
+            let bins = period.bins(bars.time);
+            let returns = periods::returns(bins.rule, bars.time, equity);
+            let (n, growth) = (bins.per_year, geometric_mean(&returns) + 1.0);
+            annual = growth.powf(n) - 1.0;
+            let spread = (variance(&returns) + growth.powi(2)).powf(n) - growth.powf(2.0 * n);
+            self.volatility_ann_pct = spread.sqrt() * 100.0;
+            self.cagr_pct = self.compound_growth(equity);
+            self.sharpe_ratio = (annual * 100.0 - risk_free_rate * 100.0) / nonzero(self.volatility_ann_pct);
+            let downside = mean(returns.iter().map(|r| r.min(0.0).powi(2))).sqrt();
+            self.sortino_ratio = (annual - risk_free_rate) / (downside * n.sqrt());
+        }
+        self.return_ann_pct = annual * 100.0;
+        self.calmar_ratio = annual / nonzero(-self.max_drawdown_pct / 100.0);
+    }
+
+    fn compound_growth(&self, equity: &[f64]) -> f64 {
+        // Whole seconds: the original drops what is finer.
+        let years = ((self.end - self.start) / 1_000) as f64 / 86_400.0 / 365.25;
+        if years == 0.0 {
+            return f64::NAN;
+        }
+        ((equity[equity.len() - 1] / equity[0]).powf(1.0 / years) - 1.0) * 100.0
+    }
+
+    fn put_beta(&mut self, bars: &BarsView<'_>, equity: &[f64], risk_free_rate: f64) {
+        let (own, market) = (log_returns(equity), log_returns(bars.close));
+        if own.len() > 1 {
+            let (mean_own, mean_market) = (mean(own.iter().copied()), mean(market.iter().copied()));
+            let (mut both, mut square) = (0.0, 0.0);
+            for (x, m) in own.iter().zip(&market) {
+                both += (x - mean_own) * (m - mean_market);
+                square += (m - mean_market) * (m - mean_market);
+            }
+            self.beta = both / square;
+        }
+        let free = risk_free_rate * 100.0;
+        self.alpha_pct = self.return_pct - free - self.beta * (self.buy_and_hold_return_pct - free);
+    }
+
+    fn put_trades(&mut self, bars: &BarsView<'_>, trades: &[SimTrade], period: &Period) {
+        let pnl: Vec<f64> = trades.iter().map(SimTrade::pnl).collect();
+        let returns: Vec<f64> = trades.iter().map(SimTrade::return_fraction).collect();
+        let count = trades.len() as f64;
+        self.trades = trades.len();
+        self.commissions = trades.iter().map(|t| t.commissions).sum();
+        self.exposure_time_pct = exposure(trades, bars.len()) * 100.0;
+        let won = pnl.iter().filter(|p| **p > 0.0).count() as f64 / count;
+        self.win_rate_pct = won * 100.0;
+        self.best_trade_pct = max(returns.iter().copied()) * 100.0;
+        self.worst_trade_pct = -max(returns.iter().map(|r| -r)) * 100.0;
+        self.avg_trade_pct = geometric_mean(&returns) * 100.0;
+        let gains: f64 = returns.iter().filter(|r| **r > 0.0).sum();
+        let pains: f64 = returns.iter().filter(|r| **r < 0.0).sum();
+        self.profit_factor = gains / nonzero(pains.abs());
+        self.expectancy_pct = mean(returns.iter().copied()) * 100.0;
+        self.sqn = count.sqrt() * mean(pnl.iter().copied()) / nonzero(variance(&pnl).sqrt());
+        let win = mean(pnl.iter().copied().filter(|p| *p > 0.0));
+        let loss = -mean(pnl.iter().copied().filter(|p| *p < 0.0));
+        self.kelly_criterion = won - (1.0 - won) / (win / loss);
+        let lengths: Vec<i64> = trades.iter().map(|t| duration(t, bars.time)).collect();
+        (self.max_trade_duration, self.avg_trade_duration) = self.longest_and_mean(&lengths, period);
+    }
+
+    /// Lengths on a date index are rounded up to the period's smallest unit; others are left alone.
+    fn longest_and_mean(&self, lengths: &[i64], period: &Period) -> (Span, Span) {
+        let mean = mean(lengths.iter().map(|x| *x as f64));
+        let Some(longest) = lengths.iter().max() else {
+            return (Span::Number(f64::NAN), Span::Number(f64::NAN));
+        };
+        match self.index {
+            IndexKind::Number => (Span::Number(*longest as f64), Span::Number(mean)),
+            IndexKind::Datetime => (period.round_up(*longest as f64), period.round_up(mean)),
+        }
+    }
+
+    /// Every row with the original's name, in its order. Commissions appear only when there were any,
+    /// CAGR only on a date index.
+    pub fn rows(&self) -> Vec<(&'static str, StatValue)> {
+        use StatValue::{Count, Index, Number};
+        let length = self.end - self.start;
+        let length = match self.index {
+            IndexKind::Datetime => Span::Time(length),
+            IndexKind::Number => Span::Number(length as f64),
+        };
+        let rows = [
+            ("Start", Index(self.start)),
+            ("End", Index(self.end)),
+            ("Duration", StatValue::Span(length)),
+            ("Exposure Time [%]", Number(self.exposure_time_pct)),
+            ("Equity Final [$]", Number(self.equity_final)),
+            ("Equity Peak [$]", Number(self.equity_peak)),
+            ("Commissions [$]", Number(self.commissions)),
+            ("Return [%]", Number(self.return_pct)),
+            ("Buy & Hold Return [%]", Number(self.buy_and_hold_return_pct)),
+            ("Return (Ann.) [%]", Number(self.return_ann_pct)),
+            ("Volatility (Ann.) [%]", Number(self.volatility_ann_pct)),
+            ("CAGR [%]", Number(self.cagr_pct)),
+            ("Sharpe Ratio", Number(self.sharpe_ratio)),
+            ("Sortino Ratio", Number(self.sortino_ratio)),
+            ("Calmar Ratio", Number(self.calmar_ratio)),
+            ("Alpha [%]", Number(self.alpha_pct)),
+            ("Beta", Number(self.beta)),
+            ("Max. Drawdown [%]", Number(self.max_drawdown_pct)),
+            ("Avg. Drawdown [%]", Number(self.avg_drawdown_pct)),
+            ("Max. Drawdown Duration", StatValue::Span(self.max_drawdown_duration)),
+            ("Avg. Drawdown Duration", StatValue::Span(self.avg_drawdown_duration)),
+            ("# Trades", Count(self.trades)),
+            ("Win Rate [%]", Number(self.win_rate_pct)),
+            ("Best Trade [%]", Number(self.best_trade_pct)),
+            ("Worst Trade [%]", Number(self.worst_trade_pct)),
+            ("Avg. Trade [%]", Number(self.avg_trade_pct)),
+            ("Max. Trade Duration", StatValue::Span(self.max_trade_duration)),
+            ("Avg. Trade Duration", StatValue::Span(self.avg_trade_duration)),
+            ("Profit Factor", Number(self.profit_factor)),
+            ("Expectancy [%]", Number(self.expectancy_pct)),
+            ("SQN", Number(self.sqn)),
+            ("Kelly Criterion", Number(self.kelly_criterion)),
+        ];
+        let shown = |name: &str| match name {
+            "Commissions [$]" => self.commissions != 0.0,
+            "CAGR [%]" => self.index == IndexKind::Datetime,
+            _ => true,
+        };
+        rows.into_iter().filter(|(name, _)| shown(name)).collect()
+    }
+}
+
+fn duration(t: &SimTrade, time: &[i64]) -> i64 {
+    t.exit.map_or(0, |exit| time[exit.bar] - time[t.entry_bar])
+}
+
+/// Share of bars within the entry and exit bar of some closed trade, both included.
+fn exposure(trades: &[SimTrade], bars: usize) -> f64 {
+    let mut change = vec![0i64; bars + 1];
+    for t in trades {
+        if let Some(exit) = t.exit
+            && exit.bar >= t.entry_bar
+        {
+            change[t.entry_bar] += 1;
+            change[exit.bar + 1] -= 1;
+        }
+    }
+    let mut depth = 0;
+    let covered = change[..bars].iter().filter(|step| {
+        depth += **step;
+        depth > 0
+    });
+    covered.count() as f64 / bars as f64
+}
+
+/// Fall below the running peak at each bar, a fraction of it.
+fn falls(equity: &[f64]) -> Vec<f64> {
+    let mut peak = f64::NEG_INFINITY;
+    let fall = |e: &f64| {
+        peak = peak.max(*e);
+        1.0 - e / peak
+    };
+    equity.iter().map(fall).collect()
+}
+
+/// Pairs of neighbours among the bars at the peak (and the last bar) that have bars between them.
+fn episodes(falls: &[f64]) -> Vec<Episode> {
+    let last = falls.len() - 1;
+    let mut found = Vec::new();
+    let mut start: Option<usize> = None;
+    for (end, fall) in falls.iter().enumerate() {
+        if *fall != 0.0 && end != last {
+            continue;
+        }
+        if let Some(start) = start
+            && end > start + 1
+        {
+            found.push(Episode { start, end, depth: max(falls[start..=end].iter().copied()) });
+        }
+        start = Some(end);
+    }
+    found
+}
+
+fn log_returns(values: &[f64]) -> Vec<f64> {
+    values.windows(2).map(|w| (w[1] / w[0]).ln()).collect()
+}
+
+/// NaN counts as no change; one total loss makes the mean zero.
+fn geometric_mean(returns: &[f64]) -> f64 {
+    let growth = || returns.iter().map(|r| if r.is_nan() { 1.0 } else { r + 1.0 });
+    if growth().any(|g| g <= 0.0) {
+        return 0.0;
+    }
+    mean(growth().map(f64::ln)).exp() - 1.0
+}
+
+/// Sample variance; NaN of fewer than two values.
+fn variance(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return f64::NAN;
+    }
+    let mean = mean(values.iter().copied());
+    values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (values.len() - 1) as f64
+}
+
+/// NaN of nothing.
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
+    sum / count
+}
+
+/// NaN of nothing.
+fn max(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(f64::NAN, f64::max)
+}
+
+fn nonzero(x: f64) -> f64 {
+    if x == 0.0 { f64::NAN } else { x }
+}
