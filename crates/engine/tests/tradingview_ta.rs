@@ -16,8 +16,7 @@ const RELATIVE: f64 = 1e-8;
 const ABSOLUTE: f64 = 1e-12;
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../corpora/pynecore/tests/t01_lib/t20_ta/data")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../corpora/pynecore/tests/t01_lib/t20_ta/data")
 }
 
 /// One exported table: bars and named columns.
@@ -44,10 +43,8 @@ impl Table {
     fn read(file: &str, sums: Sums) -> Self {
         let text = std::fs::read_to_string(folder().join(file)).expect(file);
         let mut lines = text.lines();
-        let names: Vec<String> = split(lines.next().expect("header"))
-            .into_iter()
-            .map(|n| n.replace("&quot;", "'"))
-            .collect();
+        let names: Vec<String> =
+            split(lines.next().expect("header")).into_iter().map(|n| n.replace("&quot;", "'")).collect();
         let mut columns: HashMap<String, Vec<f64>> = HashMap::new();
         for line in lines.filter(|l| !l.trim().is_empty()) {
             for (name, cell) in names.iter().zip(split(line)) {
@@ -151,10 +148,8 @@ impl Report {
                 format!("DIFFERS at bar {i}: TradingView {w}, here {g}")
             }
         };
-        self.lines.push(format!(
-            "{:32} {column:52} {bits:5}/{n:5} equal, worst {worst:.1e}  {state}",
-            table.file
-        ));
+        self.lines
+            .push(format!("{:32} {column:52} {bits:5}/{n:5} equal, worst {worst:.1e}  {state}", table.file));
         self.equal += usize::from(bits == n);
     }
 }
@@ -340,9 +335,9 @@ fn events(report: &mut Report) {
     let t = Table::read("valuewhen_na.csv", report.sums);
     let c = &t.bars.close;
     let third: Vec<f64> = (0..c.len()).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
-    let holed: Vec<f64> =
-        c.iter().enumerate().map(|(i, v)| if i % 2 == 0 { f64::NAN } else { *v }).collect();
-    for (column, source, k) in [("v0", &holed, 0.0), ("v1", &holed, 1.0), ("v2", &holed, 2.0), ("w0", c, 0.0)] {
+    let holed: Vec<f64> = c.iter().enumerate().map(|(i, v)| if i % 2 == 0 { f64::NAN } else { *v }).collect();
+    for (column, source, k) in [("v0", &holed, 0.0), ("v1", &holed, 1.0), ("v2", &holed, 2.0), ("w0", c, 0.0)]
+    {
         report.check(&t, column, &call(&t, TaFunc::ValueWhen, &[&third, source], &[k])[0]);
     }
 }
@@ -404,9 +399,8 @@ fn anchored(report: &mut Report) {
         (at.to_zoned(zone.clone()).datetime() + jiff::ToSpan::hours(7)).date()
     };
     let days: Vec<_> = t.bars.time.iter().map(day).collect();
-    let anchor: Vec<f64> = (0..days.len())
-        .map(|i| f64::from(u8::from(i > 0 && days[i] != days[i - 1])))
-        .collect();
+    let anchor: Vec<f64> =
+        (0..days.len()).map(|i| f64::from(u8::from(i > 0 && days[i] != days[i - 1]))).collect();
     let levels = |code: f64| t.run(TaFunc::PivotPointLevels, &[Const(code), Col(&anchor), Const(0.0)]);
     let traditional = ["P_trad", "R1_trad", "S1_trad", "R2_trad", "S2_trad", "R3_trad", "S3_trad"];
     check_all(report, &t, &traditional, &levels(0.0));
@@ -426,9 +420,8 @@ fn exported_columns_match() {
     }
     for sums in [Sums::TradingView, Sums::Exact] {
         let mut report = Report { sums, lines: Vec::new(), failed: 0, equal: 0 };
-        for part in [
-            averages, bands, ranges, extremes, oscillators, trends, events, ranks, volumes, anchored,
-        ] {
+        for part in [averages, bands, ranges, extremes, oscillators, trends, events, ranks, volumes, anchored]
+        {
             part(&mut report);
         }
         eprintln!("Sums::{sums:?}");

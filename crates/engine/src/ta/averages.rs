@@ -1,6 +1,7 @@
 //! Moving averages and regressions.
 
 use super::core::{Args, Fixed, Kernel, Len, Outs, Ring, WinSum, is_na, truth};
+use super::sweep;
 use springtide_domain::BarsView;
 
 /// Simple average.
@@ -151,48 +152,13 @@ impl Wma {
         n * (n + 1.0) / 2.0
     }
 
-    /// The average of complete windows of a column without na: one lane per bar, each lane
-    /// adding in the order of [`Wma::next`], so that the bits agree.
-    fn sweep(x: &[f64], n: usize, out: &mut [f64]) {
-        const LANES: usize = 8;
-        let weights = Self::weights(n);
-        let mut at = n - 1;
-        while at + LANES <= x.len() {
-            let first = &x[at + 1 - n..at + LANES];
-            let mut total = [0.0; LANES];
-            for (k, run) in first.windows(LANES).enumerate() {
-                let w = (k + 1) as f64;
-                for (t, v) in total.iter_mut().zip(run) {
-                    *t += v * w;
-                }
-            }
-            for (o, t) in out[at..at + LANES].iter_mut().zip(total) {
-                *o = t / weights;
-            }
-            at += LANES;
-        }
-        for i in at..x.len() {
-            let mut total = 0.0;
-            for (k, v) in x[i + 1 - n..=i].iter().enumerate() {
-                total += v * (k + 1) as f64;
-            }
-            out[i] = total / weights;
-        }
-    }
-
-    /// Fills `out` and returns true when `x` has no na after a possible run of them at the start.
+    /// Fills `out` and returns true when `x` has no na but at its start.
     fn whole(x: &[f64], n: usize, out: &mut [f64]) -> bool {
-        let lead = x.iter().position(|v| !is_na(*v)).unwrap_or(x.len());
-        if n == 0 || x[lead..].iter().any(|v| is_na(*v)) {
-            return false;
-        }
-        let first = lead.saturating_add(n - 1).min(x.len());
-        out[..first].fill(f64::NAN);
-        if first < x.len() {
-            // Windows that reach into the leading na are na; none other start before `lead`.
-            Self::sweep(&x[lead..], n, &mut out[lead..]);
-            out[..first].fill(f64::NAN);
-        }
+        let (Some(lead), true) = (sweep::lead(x), n > 0) else { return false };
+        out.fill(f64::NAN);
+        let weights = Self::weights(n);
+        let term = |k: usize, _: usize, v: f64| [v * (k + 1) as f64];
+        sweep::windows::<1, false>(&x[lead..], n, &mut out[lead..], term, |_, [total], _| total / weights);
         true
     }
 
@@ -214,7 +180,7 @@ impl Kernel for Wma {
     fn reset(&mut self) {
         Wma::reset(self);
     }
-    fn column(&mut self, _: &BarsView<'_>, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+    fn column(&mut self, _: &BarsView<'_>, _: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
         match (args[0], self.len.known()) {
             (Some(x), Some(n)) => Self::whole(x, n, out),
             _ => false,
@@ -255,7 +221,7 @@ impl Kernel for Hma {
         self.full.reset();
         self.smooth.reset();
     }
-    fn column(&mut self, _: &BarsView<'_>, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+    fn column(&mut self, _: &BarsView<'_>, _: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
         let (Some(x), Some(n)) = (args[0], self.len.known()) else { return false };
         if n < 2 {
             return false;
@@ -309,7 +275,7 @@ impl Kernel for Swma {
             f64::NAN
         } else {
             let x = |k| self.past.back(k);
-            x(3) * (1.0 / 6.0) + x(2) * (2.0 / 6.0) + x(1) * (2.0 / 6.0) + x(0) * (1.0 / 6.0)
+            (x(0) + 2.0 * x(1) + 2.0 * x(2) + x(3)) / 6.0
         };
     }
     fn reset(&mut self) {
@@ -317,14 +283,14 @@ impl Kernel for Swma {
     }
 }
 
-/// Arnaud Legoux' average. Weights are kept until an argument that shapes them changes.
+/// Arnaud Legoux' average: Gaussian weights, normed first, then applied oldest first. They are
+/// kept until an argument that shapes them changes.
 pub(super) struct Alma {
     len: Len,
     past: Ring<f64>,
     shape: [f64; 4],
     /// Oldest first.
     weights: Vec<f64>,
-    norm: f64,
 }
 
 impl Alma {
@@ -342,14 +308,15 @@ impl Alma {
             let off = k as f64 - centre;
             (-(off * off) / (2.0 * width * width)).exp()
         }));
-        self.norm = self.weights.iter().rev().sum();
+        let norm: f64 = self.weights.iter().sum();
+        self.weights.iter_mut().for_each(|w| *w /= norm);
     }
 }
 
 impl Kernel for Alma {
     fn new(f: Fixed<'_>) -> Self {
         let len = f.len(1);
-        Self { len, past: Ring::new(len.reach()), shape: [f64::NAN; 4], weights: Vec::new(), norm: 0.0 }
+        Self { len, past: Ring::new(len.reach()), shape: [f64::NAN; 4], weights: Vec::new() }
     }
     #[inline(always)]
     fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
@@ -361,10 +328,21 @@ impl Kernel for Alma {
         }
         self.shape_to(n, a[2], a[3], a[4]);
         let mut total = 0.0;
-        for (v, w) in self.past.newest_first(n).zip(self.weights.iter().rev()) {
-            total += w * v;
+        for (v, w) in self.past.oldest_first(n).zip(&self.weights) {
+            total += v * w;
         }
-        out[0] = total / self.norm;
+        out[0] = total;
+    }
+    fn column(&mut self, _: &BarsView<'_>, a: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+        let (Some(x), Some(n)) = (args[0], self.len.known()) else { return false };
+        let Some(lead) = sweep::lead(x) else { return false };
+        if n == 0 || n > x.len() || args[1..].iter().any(Option::is_some) {
+            return false;
+        }
+        self.shape_to(n, a[2], a[3], a[4]);
+        let term = |k: usize, _: usize, v: f64| [v * self.weights[k]];
+        sweep::windows::<1, false>(&x[lead..], n, &mut out[lead..], term, |_, [total], _| total);
+        true
     }
     fn reset(&mut self) {
         self.past.reset();
@@ -390,6 +368,11 @@ impl Linreg {
             sum_y += y;
             sum_xy += y * (k + 1) as f64;
         }
+        Self::line(n, offset, sum_y, sum_xy)
+    }
+
+    #[inline(always)]
+    fn line(n: usize, offset: f64, sum_y: f64, sum_xy: f64) -> f64 {
         let len = n as f64;
         let sum_x = len * (len + 1.0) / 2.0;
         let sum_xx = len * (len + 1.0) * (2.0 * len + 1.0) / 6.0;
@@ -414,15 +397,27 @@ impl Kernel for Linreg {
         }
         out[0] = self.last;
     }
+    fn column(&mut self, _: &BarsView<'_>, a: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+        let (Some(x), Some(n), None) = (args[0], self.len.known(), args[2]) else { return false };
+        let (Some(lead), true) = (sweep::lead(x), n > 1) else { return false };
+        let offset = a[2].trunc();
+        let term = |k: usize, _: usize, v: f64| [v, v * (k + 1) as f64];
+        sweep::windows::<2, false>(&x[lead..], n, &mut out[lead..], term, |_, [y, xy], _| {
+            Self::line(n, offset, y, xy)
+        });
+        true
+    }
     fn reset(&mut self) {
         self.past.reset();
         self.last = f64::NAN;
     }
 }
 
-/// Centre of gravity over the last n non-na values; an na bar repeats the last full result.
+/// Centre of gravity over the last n non-na values, weights 1..n newest first, over the rolling
+/// sum; an na bar repeats the last result.
 pub(super) struct Cog {
     len: Len,
+    sum: WinSum,
     past: Ring<f64>,
     last: f64,
 }
@@ -430,18 +425,18 @@ pub(super) struct Cog {
 impl Kernel for Cog {
     fn new(f: Fixed<'_>) -> Self {
         let len = f.len(1);
-        Self { len, past: Ring::new(len.reach()), last: f64::NAN }
+        Self { len, sum: WinSum::new(len), past: Ring::new(len.reach()), last: f64::NAN }
     }
     #[inline(always)]
     fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
         let n = self.len.get(a[1]);
         if !is_na(a[0]) {
             self.past.push(a[0]);
+            let sum = self.sum.next(a[0], n);
             self.last = f64::NAN;
             if n > 0 && n <= self.past.count() {
-                let (mut sum, mut weighted) = (0.0, 0.0);
+                let mut weighted = 0.0;
                 for (k, v) in self.past.newest_first(n).enumerate() {
-                    sum += v;
                     weighted += v * (k + 1) as f64;
                 }
                 self.last = -weighted / sum;
@@ -450,6 +445,7 @@ impl Kernel for Cog {
         out[0] = self.last;
     }
     fn reset(&mut self) {
+        self.sum.reset();
         self.past.reset();
         self.last = f64::NAN;
     }

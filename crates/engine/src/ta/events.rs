@@ -113,7 +113,7 @@ fn occurrence(value: f64) -> Option<usize> {
 
 impl Kernel for ValueWhen {
     fn new(f: Fixed<'_>) -> Self {
-        let known = f.0.get(2).copied().flatten();
+        let known = f.arg(2);
         let limit = known.map_or(usize::MAX, |v| occurrence(v).map_or(1, |n| n + 1));
         Self { back: known.and_then(occurrence), seen: Ring::new(limit) }
     }

@@ -131,21 +131,20 @@ impl<const MAX: bool, const NEWER: bool> Ladder<MAX, NEWER> {
 #[derive(Clone, Copy)]
 struct Slots {
     now: usize,
-    bar: Option<usize>,
+    /// The bar after the last call's.
+    due: usize,
 }
 
 impl Slots {
     const fn new() -> Self {
-        Self { now: 0, bar: None }
+        Self { now: 0, due: 0 }
     }
 
     /// Moves to the slot of a call on bar `i` and returns how many were left empty before it.
     #[inline(always)]
     fn advance(&mut self, i: usize) -> usize {
-        let gap = match self.bar.replace(i) {
-            None => 0,
-            Some(bar) => i.saturating_sub(bar).saturating_sub(1),
-        };
+        let gap = if i == self.due || self.now == 0 { 0 } else { i.saturating_sub(self.due) };
+        self.due = i + 1;
         self.now += gap + 1;
         gap
     }
@@ -210,6 +209,18 @@ impl<const MAX: bool> Kernel for Extreme<MAX> {
     #[inline(always)]
     fn step(&mut self, _: &BarsView<'_>, i: usize, a: &Args, out: &mut Outs) {
         out[0] = self.next(a[0], i, a[1]);
+    }
+    fn column(&mut self, _: &BarsView<'_>, _: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+        // Without gaps between the calls the slots need no care.
+        let (Some(x), Some(n), Engine::Blocks(_)) = (args[0], self.len.known(), &self.engine) else {
+            return false;
+        };
+        let mut blocks = Blocks::<MAX>::new(n.max(1));
+        for (i, (x, out)) in x.iter().zip(out).enumerate() {
+            let v = blocks.push(candidate::<MAX>(*x));
+            *out = if n == 0 || i + 1 < n || v == worst::<MAX>() { f64::NAN } else { v };
+        }
+        true
     }
     fn reset(&mut self) {
         Extreme::reset(self);

@@ -6,13 +6,15 @@
 //! that TradingView exported; where TA-Lib's differ, see `talib`.
 //!
 //! # Rules that hold everywhere
-//! - **na.** A non-finite argument is na. Averages and sums skip na: the result is na on that
-//!   call, the state stays. Windows of extremes ignore na inside them.
+//! - **na.** A non-finite argument is na. Sums skip it and repeat their last result, and so do
+//!   `sma`, `stdev`, `variance`, `vwma`, `bb`, `correlation`, `linreg` and `cog`; other averages
+//!   and oscillators skip it and give na on that call. Windows of extremes ignore na inside them.
 //! - **Length.** Truncated toward zero. A length that varies re-reads the last n stored values;
 //!   a constant passed as a varying length gives the same bits.
-//! - **Sums.** A window's sum is correctly rounded (see the `core` module), whatever came before,
-//!   and a mean is that sum divided once. So two averages compare as their exact sums do, up to
-//!   the rounding of that one division, and no error builds up along the series.
+//! - **Sums.** Two written-down orders of summation, see [`Sums`]. The default one is correctly
+//!   rounded whatever came before, and a mean is that sum divided once: averages compare as their
+//!   exact sums do, up to the rounding of that one division, and no error builds up. The other is
+//!   TradingView's own, for trade-by-trade agreement with it.
 //! - **Comparison.** Exact, except `rising`, `falling`, `cmo`, `mfi`, `percentrank`, `rci`,
 //!   `cross` and the selection in `dmi`, which use the language's tolerance of 1e-10.
 //! - **Calls.** A state knows its own calls. True range reads the chart's previous close;
@@ -27,11 +29,13 @@ mod momentum;
 mod rank;
 mod spread;
 mod state;
+mod sweep;
 mod trend;
 mod volume;
 
 #[cfg(test)]
 mod tests;
 
+pub use core::Sums;
 pub use func::{Param, ParamKind, TaFunc, validate};
-pub use state::{ColumnArg, TaState, run_column};
+pub use state::{ColumnArg, TaState, run_column, run_column_with};

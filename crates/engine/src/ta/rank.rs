@@ -274,7 +274,8 @@ impl Kernel for Rci {
         let n = self.len.get(a[1]);
         self.past.push(a[0]);
         out[0] = f64::NAN;
-        if n == 0 || n > self.past.count() || self.past.newest_first(n).any(is_na) {
+        // TradingView gives the first value one bar after the window is full.
+        if n == 0 || n >= self.past.count() || self.past.newest_first(n).any(is_na) {
             return;
         }
         self.rank(n);

@@ -2,6 +2,7 @@
 
 use super::averages::{Ema, Rma};
 use super::core::{Args, EPS, Fixed, Kernel, Len, Outs, Ring, WinSum, is_na, truth};
+use super::sweep;
 use springtide_domain::BarsView;
 
 /// Variance as `E[x²] − m²` from two exact sums, floored at 0; `ROOT` gives its square root.
@@ -80,7 +81,7 @@ impl Dev {
         if !is_na(x) {
             self.past.push(x);
         }
-        if is_na(mean) {
+        if is_na(x) || is_na(mean) {
             return (f64::NAN, f64::NAN);
         }
         let mut total = 0.0;
@@ -88,6 +89,28 @@ impl Dev {
             total += (v - mean).abs();
         }
         (mean, total / n as f64)
+    }
+
+    /// A column of `done(value, mean, deviation)`; see [`Kernel::column`].
+    fn whole(
+        &mut self,
+        args: &[Option<&[f64]>],
+        out: &mut [f64],
+        done: impl Fn(f64, f64, f64) -> f64,
+    ) -> bool {
+        let (Some(x), Some(n)) = (args[0], self.len.known()) else { return false };
+        let Some(lead) = sweep::lead(x) else { return false };
+        let x = &x[lead..];
+        let mut sum = WinSum::new(self.len);
+        let means: Vec<f64> = x.iter().map(|v| sum.mean(*v, n)).collect();
+        if n == 0 || means[(n - 1).min(x.len())..].iter().any(|m| is_na(*m)) {
+            return false;
+        }
+        let term = |_: usize, i: usize, v: f64| [(v - means[i]).abs()];
+        sweep::windows::<1, true>(x, n, &mut out[lead..], term, |i, [total], v| {
+            done(v, means[i], total / n as f64)
+        });
+        true
     }
 }
 
@@ -99,6 +122,9 @@ impl Kernel for Dev {
     fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
         out[0] = self.next(a[0], a[1]).1;
     }
+    fn column(&mut self, _: &BarsView<'_>, _: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+        self.whole(args, out, |_, _, dev| dev)
+    }
     fn reset(&mut self) {
         self.sum.reset();
         self.past.reset();
@@ -108,6 +134,11 @@ impl Kernel for Dev {
 /// Commodity channel index.
 pub(super) struct Cci(Dev);
 
+#[inline(always)]
+fn channel(x: f64, mean: f64, dev: f64) -> f64 {
+    (x - mean) / (0.015 * dev)
+}
+
 impl Kernel for Cci {
     fn new(f: Fixed<'_>) -> Self {
         Self(Dev::with(f.len(1)))
@@ -115,7 +146,10 @@ impl Kernel for Cci {
     #[inline(always)]
     fn step(&mut self, _: &BarsView<'_>, _: usize, a: &Args, out: &mut Outs) {
         let (mean, dev) = self.0.next(a[0], a[1]);
-        out[0] = (a[0] - mean) / (0.015 * dev);
+        out[0] = channel(a[0], mean, dev);
+    }
+    fn column(&mut self, _: &BarsView<'_>, _: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
+        self.0.whole(args, out, channel)
     }
     fn reset(&mut self) {
         Kernel::reset(&mut self.0);

@@ -1,6 +1,6 @@
 //! The two drivers: one call at a time, or a column at once, over the same steps.
 
-use super::core::{Args, Fixed, Kernel, MAX_ARGS, MAX_OUTS, Outs};
+use super::core::{Args, Fixed, Kernel, MAX_ARGS, MAX_OUTS, Outs, Sums};
 use super::func::TaFunc;
 use super::{averages, events, extremes, momentum, rank, spread, trend, volume};
 use springtide_domain::BarsView;
@@ -132,7 +132,12 @@ impl TaState {
     /// first bar and never changes (const, input or simple); then the value passed for it to
     /// [`TaState::step`] may be anything. A missing tail of `fixed` counts as `None`.
     pub fn new(func: TaFunc, fixed: &[Option<f64>]) -> Self {
-        Self(Inner::new(func, Fixed(fixed)))
+        Self::with_sums(func, Sums::default(), fixed)
+    }
+
+    /// As [`TaState::new`], with the order of summation.
+    pub fn with_sums(func: TaFunc, sums: Sums, fixed: &[Option<f64>]) -> Self {
+        Self(Inner::new(func, Fixed { args: fixed, sums }))
     }
 
     /// The function this state belongs to.
@@ -187,6 +192,21 @@ pub fn run_column(
     args: &[ColumnArg<'_>],
     outs: &mut [Vec<f64>],
 ) {
+    run_column_with(func, Sums::default(), fixed, bars, args, outs);
+}
+
+/// As [`run_column`], with the order of summation.
+///
+/// # Panics
+/// As [`run_column`].
+pub fn run_column_with(
+    func: TaFunc,
+    sums: Sums,
+    fixed: &[Option<f64>],
+    bars: &BarsView<'_>,
+    args: &[ColumnArg<'_>],
+    outs: &mut [Vec<f64>],
+) {
     assert_eq!(args.len(), func.arity(), "arguments of {}", func.name());
     assert_eq!(outs.len(), func.outputs(), "outputs of {}", func.name());
     for arg in args {
@@ -194,7 +214,7 @@ pub fn run_column(
             assert_eq!(col.len(), bars.len(), "column length for {}", func.name());
         }
     }
-    drive_any(func, Fixed(fixed), bars, args, outs);
+    drive_any(func, Fixed { args: fixed, sums }, bars, args, outs);
 }
 
 /// Loops over one kernel's steps. Monomorphised per kernel, so that its state stays in registers.
@@ -214,7 +234,7 @@ fn drive<K: Kernel>(fixed: Fixed<'_>, bars: &BarsView<'_>, args: &[ColumnArg<'_>
         }
     }
     if let [out] = outs
-        && kernel.column(bars, &columns, out)
+        && kernel.column(bars, &a, &columns, out)
     {
         return;
     }

@@ -1,7 +1,7 @@
 //! Trend followers with a direction of their own.
 
 use super::averages::Rma;
-use super::core::{Args, EPS, Fixed, Kernel, Outs, is_na};
+use super::core::{Args, EPS, Fixed, Kernel, Outs, Sums, is_na};
 use super::spread::{Atr, true_range};
 use springtide_domain::BarsView;
 
@@ -185,6 +185,6 @@ impl Kernel for Sar {
         out[0] = self.stop;
     }
     fn reset(&mut self) {
-        *self = Self::new(Fixed(&[]));
+        *self = Self::new(Fixed { args: &[], sums: Sums::Exact });
     }
 }

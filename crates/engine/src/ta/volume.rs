@@ -3,7 +3,7 @@
 //! The ones without arguments are *variables* of the language: one series per chart, which
 //! advances on every bar. Callers evaluate them unconditionally.
 
-use super::core::{Args, Fixed, Kernel, Outs, is_na, truth};
+use super::core::{Args, Fixed, Kernel, Outs, Sums, is_na, truth};
 use super::events::Cum;
 use springtide_domain::BarsView;
 
@@ -43,7 +43,7 @@ impl<const BANDS: bool> Kernel for Vwap<BANDS> {
         }
     }
     fn reset(&mut self) {
-        *self = Self::new(Fixed(&[]));
+        *self = Self::new(Fixed { args: &[], sums: Sums::Exact });
     }
 }
 
@@ -230,7 +230,7 @@ impl Kernel for Levels {
         }
     }
     fn reset(&mut self) {
-        *self = Self::new(Fixed(&[]));
+        *self = Self::new(Fixed { args: &[], sums: Sums::Exact });
     }
 }
 
