@@ -6,6 +6,8 @@ use springtide_domain::{Diagnostic, Severity, SourceMap};
 const TAB: usize = 4;
 /// Widest printed part of a source line, in columns.
 const WIDTH: usize = 120;
+/// Most diagnostics printed; the rest is only counted.
+const MOST: usize = 200;
 /// Columns kept left of the marked place when a long line is cut.
 const LEAD: usize = 40;
 
@@ -19,9 +21,12 @@ pub fn render(diagnostics: &[Diagnostic], source: &str, file_name: &str, color: 
     let (map, file_name) = (SourceMap::new(source), &clean(file_name));
     let paint = Paint { color };
     let mut out = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(MOST) {
         one(&mut out, diagnostic, source, &map, file_name, paint);
         out.push('\n');
+    }
+    if let Some(more) = diagnostics.len().checked_sub(MOST).filter(|n| *n > 0) {
+        out.push_str(&format!("… and {more} more\n\n"));
     }
     out.push_str(&summary(diagnostics, file_name, paint));
     out

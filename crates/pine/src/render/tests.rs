@@ -135,6 +135,13 @@ fn long_lines_are_cut_around_the_place() {
 }
 
 #[test]
+fn what_is_too_much_is_counted() {
+    let text = render(&vec![at(0, 1); 203], "x = 1", "a.pine", false);
+    assert_eq!(text.matches("unsupported[").count(), 200);
+    assert!(text.ends_with("… and 3 more\n\na.pine: 203 unsupported features\n"), "{text}");
+}
+
+#[test]
 fn control_characters_are_not_passed_on() {
     let source = "x = \"\x1b[2J\" \x07";
     let text = render(&parse(source).diagnostics, source, "a.pine", false) + &marks(source, 0, 3);

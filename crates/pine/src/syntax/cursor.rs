@@ -15,6 +15,10 @@ pub(super) type Read<T> = Result<T, Reported>;
 /// Brackets, operators and blocks inside each other, in the source. Bounds the parser's own stack.
 const MAX_NESTING: u32 = 96;
 
+/// How often each token may be looked at in search of line ends, on average, and the number that is free.
+const EFFORT: usize = 8;
+const EFFORT_FREE: usize = 10_000;
+
 /// Reads tokens, one logical line at a time.
 pub(super) struct Parser<'s> {
     pub source: &'s str,
@@ -36,6 +40,9 @@ pub(super) struct Parser<'s> {
     /// Indentations of the blocks around.
     pub levels: Vec<u16>,
     pub nesting: u32,
+    /// Tokens that the search for line ends may still look at. A sound script needs each once; a broken
+    /// one is searched again behind each error, and this keeps the whole effort linear.
+    effort: usize,
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -43,6 +50,7 @@ impl<'s> Parser<'s> {
     pub(super) fn new(source: &'s str, tokens: Vec<Token>, diagnostics: Vec<Diagnostic>) -> Self {
         Self {
             source,
+            effort: EFFORT * tokens.len() + EFFORT_FREE,
             tokens,
             pos: 0,
             end: 0,
@@ -207,6 +215,7 @@ impl<'s> Parser<'s> {
             line.take(token);
             index += 1;
         }
+        self.effort = self.effort.saturating_sub(index - self.pos);
         self.end = index;
         self.has_arrow = line.has_arrow;
     }
@@ -222,6 +231,9 @@ impl<'s> Parser<'s> {
     /// Does the line end before this token, the first of its physical line?
     fn breaks(&self, line: &Line, index: usize) -> bool {
         let (token, prev) = (self.tokens[index], self.tokens[index - 1].kind);
+        if self.effort == 0 {
+            return true;
+        }
         if line.depth > 0 {
             return line.breaks_in_bracket(token, prev);
         }
@@ -239,11 +251,14 @@ impl<'s> Parser<'s> {
     /// The line joining rules outside brackets.
     fn joins(&self, line: &Line, index: usize) -> bool {
         let (token, prev) = (self.tokens[index], self.tokens[index - 1].kind);
-        if prev == Kind::Arrow || matches!(token.kind, Kind::Else | Kind::Fence) {
+        if prev == Kind::Arrow || token.kind == Kind::Fence {
             return false;
         }
         // `if x:` is a slip that must not swallow the block below.
         let slip = prev == Kind::Colon && line.questions <= 0 && line.opens_block;
+        if token.kind.starts_statement() && !(prev.is_assignment() && token.kind.opens_block()) {
+            return false;
+        }
         if prev.wants_more() && !slip && !self.is_doubled_sign(index) {
             return true;
         }

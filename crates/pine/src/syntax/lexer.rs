@@ -27,6 +27,7 @@ pub(super) fn lex(source: &str) -> Lexed {
         indent: 0,
         line_start: true,
         open: Vec::new(),
+        endless: Vec::new(),
         out: Lexed {
             tokens: Vec::with_capacity(source.len() / 4 + 8),
             version: None,
@@ -46,6 +47,8 @@ struct Lexer<'s> {
     line_start: bool,
     /// Brackets that wait for their partner.
     open: Vec<usize>,
+    /// Quotes of which a long string was opened and never closed: looking once is enough.
+    endless: Vec<u8>,
     out: Lexed,
 }
 
@@ -188,6 +191,10 @@ impl Lexer<'_> {
 
     fn string(&mut self, quote: u8) {
         let rest = &self.bytes[self.at..];
+        if rest.starts_with(&[quote; 3]) && self.endless.contains(&quote) {
+            let end = self.line_end();
+            return self.push(Kind::OpenStr, end);
+        }
         if rest.starts_with(&[quote; 3]) && rest.get(3).is_some_and(|b| *b != quote) {
             return self.long_string(quote);
         }
@@ -243,6 +250,7 @@ impl Lexer<'_> {
                 _ => length += 1,
             }
         }
+        self.endless.push(quote);
         let end = self.line_end();
         self.push(Kind::OpenStr, end);
     }

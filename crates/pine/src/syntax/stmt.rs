@@ -490,8 +490,10 @@ impl Parser<'_> {
         if self.peek() == Kind::Eol {
             return self.block(indent, opener, at);
         }
+        self.enter()?;
         let mut body = Vec::new();
         self.statements(&mut body);
+        self.leave();
         (self.indent, self.end) = (indent, self.pos);
         Ok(body)
     }

@@ -31,6 +31,25 @@ fn depth_is_bounded() {
 }
 
 #[test]
+fn statements_in_statements_are_bounded() {
+    for n in [200, 50_000] {
+        assert_eq!(first_code(&"f(x) => ".repeat(n)), "too-deep");
+        assert_eq!(first_code(&format!("{}x = 1", "let ".repeat(n))), "foreign-word");
+    }
+}
+
+/// Were the effort quadratic, these would take minutes.
+#[test]
+fn broken_lines_are_not_searched_again_and_again() {
+    for part in
+        ["x = \nfor ", "var x = \n", "\\\"\"\"x\n", "(\nx = 1\n", "((\nif x\n", "a b c\nf(a\n", "'[a,b"]
+    {
+        let source = part.repeat(300_000 / part.len());
+        assert_ne!(first_code(&source), "", "{part:?}");
+    }
+}
+
+#[test]
 fn deep_blocks_are_bounded() {
     let ifs: String = (0..2_000).map(|i| format!("{}if a\n", " ".repeat(4 * i))).collect();
     assert_eq!(first_code(&ifs), "too-deep");
