@@ -142,7 +142,8 @@ choices! {
 }
 
 /// Names of the presets, the default first.
-pub const PRESETS: &[&str] = &["tradingview", "backtesting_py", "vectorbt", "nautilus", "backtrader", "wickra"];
+pub const PRESETS: &[&str] =
+    &["tradingview", "backtesting_py", "vectorbt", "nautilus", "backtrader", "wickra"];
 
 /// A rule that could not be set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -161,7 +161,10 @@ fn rsi_with_stop_and_target_gives_each_engines_equity() {
         });
         let equity = final_equity(view, &result);
         if (equity - want).abs() >= 0.005 || result.trades.len() != trades {
-            wrong.push(format!("{preset}: {equity:.2} with {} trades, not {want} with {trades}", result.trades.len()));
+            wrong.push(format!(
+                "{preset}: {equity:.2} with {} trades, not {want} with {trades}",
+                result.trades.len()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

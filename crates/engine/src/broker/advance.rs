@@ -32,7 +32,7 @@ impl Broker<'_> {
         self.bar = i;
         self.opened = Some(i);
         self.fills_on_bar = 0;
-        self.closing = 0.0;
+        self.expected = self.books.position;
         self.books.seen = i + 1;
     }
 

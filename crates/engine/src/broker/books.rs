@@ -248,7 +248,16 @@ impl<'a> Books<'a> {
     }
 
     /// Opens a trade.
-    pub fn enter(&mut self, bar: usize, side: Side, qty: f64, price: f64, fee: f64, id: NameId, comment: NameId) -> Holding {
+    pub fn enter(
+        &mut self,
+        bar: usize,
+        side: Side,
+        qty: f64,
+        price: f64,
+        fee: f64,
+        id: NameId,
+        comment: NameId,
+    ) -> Holding {
         self.keys += 1;
         self.fills += 1;
         self.commission_paid += fee;

@@ -73,6 +73,13 @@ impl Leg {
     pub fn carried(&self, bar: usize) -> bool {
         self.live(bar) && self.born < bar
     }
+
+    /// Brings the trailing stop to life when `price` has reached its activation.
+    pub fn activate_at(&mut self, price: f64) {
+        if !self.trailing && (price - self.activation) * self.side.sign() >= 0.0 {
+            (self.trailing, self.best) = (true, price);
+        }
+    }
 }
 
 /// What made a leg fill; at one price in this order.
@@ -113,6 +120,12 @@ impl Broker<'_> {
         for k in 0..self.books.holdings.len() {
             self.attach(index, self.books.holdings[k], 1.0, self.bar);
         }
+        // A trail whose activation the close has passed is alive from this close on.
+        let (seq, close) = (self.exits[index].seq, self.close_price());
+        self.legs
+            .iter_mut()
+            .filter(|leg| leg.exit == seq && !leg.done)
+            .for_each(|leg| leg.activate_at(close));
     }
 
     /// Gives a new entry fill its legs from the exits that wait for it.
@@ -166,6 +179,7 @@ impl Broker<'_> {
         });
         let last = self.legs.len() - 1;
         self.legs[last] = self.leveled(self.legs[last], &order.command);
+        self.legs[last].activate_at(holding.price);
     }
 
     /// New levels for the legs of a modified exit.

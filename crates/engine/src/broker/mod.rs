@@ -51,8 +51,8 @@ pub struct Broker<'a> {
     closes: Vec<CloseOrder>,
     seq: u32,
     fills_on_bar: usize,
-    /// Contracts that the strategy has asked to close on this bar.
-    closing: f64,
+    /// Position after the market orders that the strategy has given on this bar.
+    expected: f64,
     risk: Risk,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Broker<'a> {
             closes: Vec::new(),
             seq: 0,
             fills_on_bar: 0,
-            closing: 0.0,
+            expected: 0.0,
             risk: Risk::default(),
         }
     }
@@ -89,7 +89,6 @@ impl<'a> Broker<'a> {
         self.bar = i;
         self.opened = Some(i);
         self.fills_on_bar = 0;
-        self.closing = 0.0;
         self.books.seen = i;
         if self.risk.watches() {
             self.roll_day(i);
@@ -98,6 +97,7 @@ impl<'a> Broker<'a> {
             self.walk_bar();
         }
         self.books.seen = i + 1;
+        self.expected = self.books.position;
         self.fills_on_bar
     }
 

@@ -14,8 +14,9 @@ pub(super) struct EntryOrder {
     pub side: Side,
     /// NaN: the default size, taken at the fill.
     pub qty: f64,
-    /// Contracts on the other side when it was placed, less what the same pass had asked to close. A
-    /// priced entry trades this much on top of its own quantity, wherever the position is by then.
+    /// Contracts on the other side that were expected when it was placed: the position after the market
+    /// orders of the same pass. A priced entry trades this much on top of its own quantity, wherever the
+    /// position is by then.
     pub carry: f64,
     /// Placed while the position was on its own side: pyramiding is asked again at the fill.
     pub adds: bool,
@@ -44,6 +45,8 @@ impl EntryOrder {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CloseOrder {
     pub id: Option<NameId>,
+    /// Side of the position it closes; it does nothing to the other side.
+    pub side: Side,
     pub comment: NameId,
     pub qty: f64,
     pub immediately: bool,
@@ -104,7 +107,7 @@ impl Broker<'_> {
             comment: c.comment,
             side: c.side,
             qty,
-            carry: (against - self.closing).max(0.0),
+            carry: (self.expected * -c.side.sign()).max(0.0),
             adds: self.held(c.side) > 0.0,
             limit: self.on_grid(limit, !buys),
             stop: self.on_grid(stop, buys),
@@ -119,8 +122,21 @@ impl Broker<'_> {
             self.refuse(c.id);
             return;
         }
+        if order.is_market() {
+            self.expect(c.side, qty, c.is_entry);
+        }
         self.books.counts.placed += 1;
         self.entries.push(order);
+    }
+
+    /// Takes a market order of this pass into the position expected after it.
+    fn expect(&mut self, side: Side, qty: f64, reverses: bool) {
+        if reverses && self.expected * side.sign() < 0.0 {
+            self.expected = 0.0;
+        }
+        if !qty.is_nan() {
+            self.expected += side.sign() * qty;
+        }
     }
 
     /// Places a market order that closes one entry's trades, or all; nothing when none is open.
@@ -142,9 +158,17 @@ impl Broker<'_> {
         // One pending close per id: a script that asks twice in a pass does not stack them up.
         self.closes.retain(|o| o.id != c.id);
         let seq = self.next_seq();
-        self.closing += qty;
+        let side = if self.books.position > 0.0 { Side::Long } else { Side::Short };
+        self.expect(side.opposite(), qty, false);
         self.books.counts.placed += 1;
-        self.closes.push(CloseOrder { id: c.id, comment: c.comment, qty, immediately: c.immediately, seq });
+        self.closes.push(CloseOrder {
+            id: c.id,
+            side,
+            comment: c.comment,
+            qty,
+            immediately: c.immediately,
+            seq,
+        });
     }
 
     /// Drops pending orders of this id.
@@ -214,20 +238,26 @@ impl Broker<'_> {
         let left = if order.qty.is_nan() { f64::NAN } else { total - against };
         let forbidden = self.risk.allow.is_some_and(|side| side != order.side);
         let crowded = (order.is_market() || order.adds) && self.at_entry_limit(order.side);
-        let opened = if forbidden || crowded || left <= total * DUST { 0.0 } else { self.open(order, left, price) };
+        let opened =
+            if forbidden || crowded || left <= total * DUST { 0.0 } else { self.open(order, left, price) };
         self.settle_oca(order, if priced { against.min(total) + opened } else { against + opened });
     }
 
     /// `strategy.order`: adds to the position or takes from it.
     fn fill_netting(&mut self, order: &EntryOrder, price: f64) {
         let against = self.held(order.side.opposite());
-        let asked = if order.qty.is_nan() { self.size_default(price, self.books.equity_at(price)) } else { order.qty };
+        let asked = if order.qty.is_nan() {
+            self.size_default(price, self.books.equity_at(price))
+        } else {
+            order.qty
+        };
         let closed = asked.min(against);
         if closed > 0.0 {
             let name = FillName { id: order.id, comment: order.comment, reason: ExitReason::Order };
             self.take(closed, price, name, Target::Oldest);
         }
-        let opened = if asked - closed > asked * DUST { self.open(order, asked - closed, price) } else { 0.0 };
+        let opened =
+            if asked - closed > asked * DUST { self.open(order, asked - closed, price) } else { 0.0 };
         self.settle_oca(order, closed + opened);
     }
 
@@ -270,7 +300,7 @@ impl Broker<'_> {
 
     /// Fills a close order at `price`, slippage included.
     pub(super) fn fill_close(&mut self, order: CloseOrder, price: f64) {
-        if self.books.open.is_empty() {
+        if self.held(order.side) == 0.0 {
             return;
         }
         self.count_fill();
@@ -311,6 +341,9 @@ impl Broker<'_> {
         let close = self.close_price();
         let all = self.account.process_orders_on_close || self.rules.fill_at == FillAt::SignalClose;
         self.fill_market(close, all);
+        if self.account.process_orders_on_close {
+            self.gapped_entries(close);
+        }
     }
 
     /// Fills market orders at `price` in the order they were given; only immediate closes unless `all`.

@@ -60,7 +60,8 @@ impl Broker<'_> {
         if self.risk.day == Some(day) {
             return;
         }
-        let equity = if i == 0 { self.account.initial_capital } else { self.books.equity_at(self.bars.close[i - 1]) };
+        let equity =
+            if i == 0 { self.account.initial_capital } else { self.books.equity_at(self.bars.close[i - 1]) };
         let risk = &mut self.risk;
         if risk.day.is_some() && equity != risk.day_start_equity {
             risk.cons_loss_days = if equity < risk.day_start_equity { risk.cons_loss_days + 1 } else { 0 };

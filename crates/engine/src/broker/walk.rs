@@ -123,30 +123,27 @@ impl Broker<'_> {
         f64::from(self.account.limit_verify_ticks) * self.mintick
     }
 
-    /// Priced entries that the open has already passed fill there.
-    fn gapped_entries(&mut self, open: f64) {
+    /// Priced entries that the price has already passed fill there: buys first, then by seniority.
+    pub(super) fn gapped_entries(&mut self, open: f64) {
         let slack = self.slack();
-        let mut k = 0;
-        while k < self.entries.len() {
-            let order = &mut self.entries[k];
-            let sign = order.side.sign();
-            if (open - order.stop) * sign >= 0.0 && !order.limit.is_nan() {
+        for order in self.entries.iter_mut().filter(|o| !o.limit.is_nan()) {
+            if (open - order.stop) * order.side.sign() >= 0.0 {
                 order.stop = f64::NAN;
             }
-            let stopped = (open - order.stop) * sign >= 0.0;
-            let limited = order.stop.is_nan() && (order.limit - open) * sign >= slack;
-            if stopped || limited {
-                let order = self.entries.remove(k);
-                let price = if stopped { self.slipped(open, order.buys()) } else { open };
-                self.fill_entry(order, price);
-                k = 0;
-            } else {
-                k += 1;
-            }
+        }
+        loop {
+            let stopped = |o: &EntryOrder| (open - o.stop) * o.side.sign() >= 0.0;
+            let passed =
+                |o: &EntryOrder| stopped(o) || (o.stop.is_nan() && (o.limit - open) * o.side.sign() >= slack);
+            let buy = self.entries.iter().position(|o| o.buys() && passed(o));
+            let Some(k) = buy.or_else(|| self.entries.iter().position(passed)) else { break };
+            let order = self.entries.remove(k);
+            let price = if stopped(&order) { self.slipped(open, order.buys()) } else { open };
+            self.fill_entry(order, price);
         }
     }
 
-    /// Legs of trades from earlier bars that the open has already passed fill there.
+    /// Legs from earlier bars that the open has already passed fill there, the youngest first.
     fn gapped_legs(&mut self, open: f64) {
         while let Some((k, kind)) = self.gapped_leg(open) {
             let buys = self.legs[k].side == Side::Short;
@@ -154,20 +151,18 @@ impl Broker<'_> {
             self.fill_leg(k, kind, price);
         }
         let bar = self.bar;
-        for leg in self.legs.iter_mut().filter(|leg| leg.carried(bar) && !leg.trailing) {
-            if (open - leg.activation) * leg.side.sign() >= 0.0 {
-                (leg.trailing, leg.best) = (true, open);
-            }
-        }
+        self.legs.iter_mut().filter(|leg| leg.carried(bar)).for_each(|leg| leg.activate_at(open));
+        self.follow_trails(open);
     }
 
     fn gapped_leg(&self, open: f64) -> Option<(usize, LegKind)> {
         let slack = self.slack();
-        self.legs.iter().enumerate().filter(|(_, leg)| leg.carried(self.bar)).find_map(|(k, leg)| {
+        self.legs.iter().enumerate().rev().filter(|(_, leg)| leg.carried(self.bar)).find_map(|(k, leg)| {
             let gain = |p: f64| (open - p) * leg.side.sign();
             if gain(leg.stop) <= 0.0 {
                 Some((k, LegKind::Stop))
-            } else if gain(self.trail_stop(leg)) <= 0.0 || (leg.offset == 0.0 && gain(leg.activation) >= 0.0) {
+            } else if gain(self.trail_stop(leg)) <= 0.0 || (leg.offset == 0.0 && gain(leg.activation) >= 0.0)
+            {
                 Some((k, LegKind::Trail))
             } else if gain(leg.limit) >= slack {
                 Some((k, LegKind::Limit))
@@ -250,6 +245,10 @@ impl Broker<'_> {
             }
         }
         for (k, leg) in self.legs.iter().enumerate().filter(|(_, leg)| leg.live(self.bar)) {
+            if leg.trailing && leg.offset == 0.0 {
+                offer(Event::Leg(k, LegKind::Trail), at, 1, leg.exit);
+                continue;
+            }
             // Towards profit the limit and the activation wait, towards loss the stops.
             let gaining = rising == (leg.side == Side::Long) && to != at;
             if gaining {
@@ -258,7 +257,8 @@ impl Broker<'_> {
                     offer(Event::Leg(k, LegKind::Limit), limit, 2, leg.exit);
                 }
                 if !leg.trailing && between(leg.activation) {
-                    let event = if leg.offset == 0.0 { Event::Leg(k, LegKind::Trail) } else { Event::Activate(k) };
+                    let event =
+                        if leg.offset == 0.0 { Event::Leg(k, LegKind::Trail) } else { Event::Activate(k) };
                     offer(event, leg.activation, 1, leg.exit);
                 }
             } else {

@@ -75,7 +75,7 @@ fn stops_and_targets_by_atr() {
     let Some(s) = Series::get() else { return };
     let atr = s.atr(14);
     check("analyzer-parity-stop-limit-timing-01", &account(), |b| {
-        if (b.at(0, 0) || b.at(12, 0)) && b.flat() {
+        if (b.at(0, 0) || b.at(12, 0)) && b.flat() && !atr[b.i].is_nan() {
             let (c, r) = (b.close(), atr[b.i]);
             b.buy("L", a("periodic entry"));
             let args = Args { comment_loss: "stop fill", comment_profit: "tp fill", ..a("") };
@@ -102,7 +102,9 @@ fn three_ways(name: &str, comments: [&str; 2], levels: impl Fn(usize, f64) -> (f
 
 #[test]
 fn three_ways_set_once() {
-    three_ways("bracket-exit-three-way-set-once-entry-01", ["3-way set once"; 2], |_, c| (c * 0.01, c * 0.02, 20.0));
+    three_ways("bracket-exit-three-way-set-once-entry-01", ["3-way set once"; 2], |_, c| {
+        (c * 0.01, c * 0.02, 20.0)
+    });
 }
 
 #[test]
@@ -176,7 +178,12 @@ fn a_close_trail() {
 
 #[test]
 fn a_wide_trail() {
-    trails("bracket-trailing-activation-offset-path-01", ["trail path long", "trail path short"], 800.0, 400.0);
+    trails(
+        "bracket-trailing-activation-offset-path-01",
+        ["trail path long", "trail path short"],
+        800.0,
+        400.0,
+    );
 }
 
 #[test]

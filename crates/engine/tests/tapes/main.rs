@@ -2,8 +2,8 @@
 //!
 //! The lists and bars belong to the public PineForge corpus; without it every case is skipped loudly.
 
-mod harness;
 mod brackets;
 mod grouped;
+mod harness;
 mod orders;
 mod stops;

@@ -26,17 +26,32 @@ fn windows(name: &str, comments: [&str; 2], minutes: &[i64], shorts: bool) {
 
 #[test]
 fn both_sides_replaced_and_never_cancelled() {
-    windows("order-dual-side-same-id-stop-no-cancel-01", ["dual long stop", "dual short stop"], &[0, 15, 30, 45], true);
+    windows(
+        "order-dual-side-same-id-stop-no-cancel-01",
+        ["dual long stop", "dual short stop"],
+        &[0, 15, 30, 45],
+        true,
+    );
 }
 
 #[test]
 fn a_stop_of_one_id_replaced() {
-    windows("order-same-id-stop-modification-01", ["moving long stop", "moving short stop"], &[0, 15, 30, 45], true);
+    windows(
+        "order-same-id-stop-modification-01",
+        ["moving long stop", "moving short stop"],
+        &[0, 15, 30, 45],
+        true,
+    );
 }
 
 #[test]
 fn a_stop_of_one_id_raised() {
-    windows("order-same-id-stop-raise-only-01", ["raised long stop", "lowered short stop"], &[15, 30, 45], true);
+    windows(
+        "order-same-id-stop-raise-only-01",
+        ["raised long stop", "lowered short stop"],
+        &[15, 30, 45],
+        true,
+    );
 }
 
 #[test]
@@ -131,13 +146,31 @@ fn a_pair_placed_after_a_bar_near_its_low() {
 #[test]
 fn a_pair_with_the_long_first() {
     let (long, short) = (("LE", "long first"), ("SE", "short second"));
-    pair("order-dual-stop-source-order-long-first-01", (2, 45), 0.002, long, short, (6, "flat"), false, |_| true);
+    pair(
+        "order-dual-stop-source-order-long-first-01",
+        (2, 45),
+        0.002,
+        long,
+        short,
+        (6, "flat"),
+        false,
+        |_| true,
+    );
 }
 
 #[test]
 fn a_pair_with_the_short_first() {
     let (long, short) = (("LE", "long second"), ("SE", "short first"));
-    pair("order-dual-stop-source-order-short-first-01", (2, 45), 0.002, long, short, (6, "flat"), true, |_| true);
+    pair(
+        "order-dual-stop-source-order-short-first-01",
+        (2, 45),
+        0.002,
+        long,
+        short,
+        (6, "flat"),
+        true,
+        |_| true,
+    );
 }
 
 #[test]
@@ -249,7 +282,8 @@ fn a_stop_placed_again_after_flat() {
 #[test]
 fn a_stop_one_tick_beyond() {
     check("order-stop-entry-touch-boundary-01", &account(), |b| {
-        let (up, down) = (b.bars.high[b.i - 1] + TICK, b.bars.low[b.i - 1] - TICK);
+        let last = b.i.max(1) - 1;
+        let (up, down) = (b.bars.high[last] + TICK, b.bars.low[last] - TICK);
         if b.at(2, 15) && b.flat() {
             b.buy("LE", a("one tick over high").stop(up));
             b.cancel("SE");
@@ -294,7 +328,8 @@ fn ema_stops(name: &str, closes: bool) {
     let (fast, slow) = (s.ema(8), s.ema(21));
     check(name, &account(), |b| {
         let i = b.i;
-        let (up, down) = (b.bars.high[i - 1], b.bars.low[i - 1]);
+        // On the first bar the stop is na: a market order.
+        let (up, down) = if i == 0 { (f64::NAN, f64::NAN) } else { (b.bars.high[i - 1], b.bars.low[i - 1]) };
         if fast[i] > slow[i] {
             b.buy("LE", a("live long stop").stop(up));
             b.cancel("SE");
@@ -438,6 +473,9 @@ fn stops_after_wide_bars() {
     check("order-range-expansion-pending-stop-01", &account(), |b| {
         let i = b.i;
         let v = b.bars;
+        if i == 0 {
+            return;
+        }
         let wide = v.high[i - 1] - v.low[i - 1] > atr[i - 1];
         if wide && v.close[i - 1] > v.open[i - 1] {
             b.buy("LongOnRng", a("").stop(v.high[i - 1]));
