@@ -1,1 +1,102 @@
-//! runtime
+//! The concurrency layer: priorities, work stealing, cancellation, deadlines, and a registry of everything
+//! that runs. It knows nothing of what the tasks do; any program can use it.
+//!
+//! - [`policy`]: decides whose task runs next, as a pure state machine with its own simulator.
+//! - [`Pool`], [`Group`]: threads that run tasks by that policy, and the handle through which tasks go in and
+//!   results come out.
+//! - [`CancelToken`], [`TaskCtx`]: how a running task learns that it should stop.
+//! - [`Registry`]: what runs where, since when, and what became of the rest.
+//!
+//! ```
+//! use springtide_runtime::{GroupOptions, Outcome, Pool, PoolConfig, Priority};
+//!
+//! let pool = Pool::new(PoolConfig { workers: 2, ..PoolConfig::default() })?;
+//! let group = pool.group(GroupOptions { priority: Priority::High, ..GroupOptions::default() });
+//! for n in 0..10_u64 {
+//!     group.spawn("sum", move |ctx| {
+//!         let mut sum = 0;
+//!         for i in 0..n * 1_000 {
+//!             if ctx.should_stop().is_some() {
+//!                 break; // the outcome will be Cancelled or TimedOut
+//!             }
+//!             sum += i;
+//!         }
+//!         sum
+//!     });
+//! }
+//! let mut total = 0;
+//! for (index, outcome) in group.results() {
+//!     match outcome {
+//!         Outcome::Done(sum) => total += sum,
+//!         other => panic!("task {index}: {other:?}"),
+//!     }
+//! }
+//! assert_eq!(total, (0..10_u64).flat_map(|n| 0..n * 1_000).sum());
+//! # Ok::<(), springtide_runtime::PoolError>(())
+//! ```
+//!
+//! # How work is ordered
+//!
+//! Four classes share the workers' time 0.4 / 0.3 / 0.2 / 0.1 while all have work waiting; what an idle class
+//! leaves goes to the others; a critical task takes the next free worker unless critical work has been over
+//! its share for long. Within a class, owners take turns; within an owner, so do its groups; within a group,
+//! tasks start in the order they were spawned. The rules, their reasons and bounds are in [`policy`].
+//!
+//! # How it is built
+//!
+//! One lock guards the queues and the policy. A worker comes to it once per turn: it takes one task, or, when
+//! tasks are short, a batch worth about 100 µs, which it keeps in its own deque and from which idle workers
+//! steal. So the lock is rare where tasks are short and free where they are long, and the order is the
+//! policy's to within a turn. Before each task from its hand a worker reads one flag, raised while a critical
+//! task waits.
+//!
+//! Sleeping needs no cleverness: a worker sleeps on a condition variable of that same lock, having seen under
+//! it that nothing is queued and nobody has a task to steal, and tasks enter queues and deques only under it.
+//!
+//! # What is promised
+//!
+//! - Every spawned task has exactly one outcome: done, panicked, cancelled or timed out.
+//! - Nothing is detached: dropping a [`Group`] cancels what is left of it and waits; dropping a [`Pool`] ends
+//!   its threads.
+//! - A panic is an outcome with message and place. The worker lives on; nothing is printed.
+//! - A task that ignores its deadline is not killed: it is shown as overdue, by name, and counted.
+//!
+//! # Where asynchronous work will join
+//!
+//! [`policy::Policy`] knows neither threads nor tasks, only flows, counts and costs, so an executor can open
+//! flows of its own beside the pool's. [`CancelToken::on_cancel`] wakes whatever waits; [`Registry`] and
+//! [`GroupOptions`] speak of tasks, owners, classes and deadlines, not of threads.
+
+mod cancel;
+mod capture;
+mod label;
+pub mod policy;
+mod pool;
+mod priority;
+mod registry;
+mod watch;
+
+pub use cancel::{CancelHook, CancelToken};
+pub use label::Label;
+pub use pool::{Group, GroupOptions, Outcome, Pool, PoolConfig, PoolError, Results, TaskCtx};
+pub use priority::{BadWeight, PerClass, Priority, UnknownPriority, Weights};
+pub use registry::{Counts, Registry, Running, Snapshot, StopReason, WorkerState};
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Locks; a panic elsewhere does not spread. User code never runs under the locks of this crate, so that
+/// their data is whole even then.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    bell.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_for<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
+    bell.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
+}

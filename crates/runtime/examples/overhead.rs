@@ -1,0 +1,165 @@
+//! What the scheduler costs: tasks of a fixed amount of work through this pool and through rayon, in one run,
+//! and the cost of one decision of the policy.
+//!
+//!     cargo run --release -p springtide-runtime --example overhead [tasks]
+//!
+//! The work of a task is a fixed number of multiplications, calibrated to the time asked for on one thread
+//! beforehand, so that losses by the second worker show. Rounds of both pools alternate; the best of each
+//! counts, since noise only ever adds. `cpu` is processor time of all threads, which other programs on the
+//! machine disturb less than they do the wall clock.
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use springtide_runtime::{
+    GroupOptions, Pool, PoolConfig, Priority, TaskCtx,
+    policy::{Policy, PolicyConfig},
+};
+use std::{hint::black_box, sync::mpsc, time::Instant};
+
+const ROUNDS: usize = 7;
+
+fn main() {
+    let tasks: u64 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(50_000);
+    println!("weighted decision with its settlement (4 classes of 8 owners): {:.0} ns", decision_ns());
+    println!("per task, best of {ROUNDS} rounds: wall time (speed-up by the second worker), cpu time\n");
+    let [ours, spawn, iter] = ["pool (spawn, results)", "rayon (spawn, channel)", "rayon (par_iter)"];
+    println!("{:>8} {:>8} {ours:>32} {spawn:>32} {iter:>32}", "work", "workers");
+    let per_us = steps_per_us();
+    for work_us in [0, 10] {
+        let steps = per_us * work_us;
+        let tasks = if work_us == 0 { tasks * 10 } else { tasks };
+        let mut single = [f64::NAN; 3];
+        for workers in [1, 2] {
+            let best = measure(workers, tasks, steps);
+            print!("{work_us:>5} µs {workers:>8}");
+            for (single, cost) in single.iter_mut().zip(best) {
+                let scale =
+                    if workers == 1 { String::new() } else { format!(" ({:.2}x)", *single / cost.wall) };
+                *single = cost.wall;
+                print!(" {:>32}", format!("{:.0} ns{scale}, cpu {:.0} ns", cost.wall, cost.cpu));
+            }
+            println!();
+        }
+    }
+    queue_a_million();
+}
+
+/// Nanoseconds per task.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: f64,
+    cpu: f64,
+}
+
+/// Measures `run`, which runs `tasks` tasks.
+fn cost(tasks: u64, run: impl FnOnce() -> u64) -> Cost {
+    let (cpu, start) = (cpu_ns(), Instant::now());
+    black_box(run());
+    let wall = start.elapsed().as_nanos() as f64 / tasks as f64;
+    Cost { wall, cpu: cpu_ns().saturating_sub(cpu) as f64 / tasks as f64 }
+}
+
+/// Processor time of all threads of this process so far.
+fn cpu_ns() -> u64 {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
+    stats.filter_map(|stat| stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok())).sum()
+}
+
+fn measure(workers: usize, tasks: u64, steps: u64) -> [Cost; 3] {
+    let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() }).expect("a pool starts");
+    let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build().expect("a rayon pool starts");
+    let mut best = [Cost { wall: f64::INFINITY, cpu: f64::INFINITY }; 3];
+    for _ in 0..ROUNDS {
+        let costs = [
+            cost(tasks, || ours(&pool, tasks, steps)),
+            cost(tasks, || rayon_spawn(&rayon, tasks, steps)),
+            cost(tasks, || rayon_iter(&rayon, tasks, steps)),
+        ];
+        for (best, cost) in best.iter_mut().zip(costs) {
+            *best = Cost { wall: best.wall.min(cost.wall), cpu: best.cpu.min(cost.cpu) };
+        }
+    }
+    best
+}
+
+fn ours(pool: &Pool, tasks: u64, steps: u64) -> u64 {
+    let group = pool.group(GroupOptions { max_queued: usize::MAX, ..GroupOptions::default() });
+    group.spawn_all((0..tasks).map(|n| ("work", move |_: &TaskCtx| work(n, steps))));
+    group.results().filter_map(|(_, outcome)| outcome.done()).fold(0, u64::wrapping_add)
+}
+
+/// What gives the same as a group does: one closure per task, each result delivered as it comes.
+fn rayon_spawn(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
+    let (sender, results) = mpsc::channel();
+    pool.in_place_scope_fifo(|scope| {
+        for n in 0..tasks {
+            let sender = sender.clone();
+            scope.spawn_fifo(move |_| sender.send((n, work(n, steps))).expect("the receiver waits"));
+        }
+        drop(sender);
+        results.iter().fold(0, |sum, (_, value)| u64::wrapping_add(sum, value))
+    })
+}
+
+/// Rayon at its best: one loop split in halves, no closure per task, no result before the end.
+fn rayon_iter(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
+    pool.install(|| (0..tasks).into_par_iter().map(|n| work(n, steps)).reduce(|| 0, u64::wrapping_add))
+}
+
+fn work(seed: u64, steps: u64) -> u64 {
+    let mut state = seed | 1;
+    for _ in 0..steps {
+        state = black_box(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+    state
+}
+
+fn steps_per_us() -> u64 {
+    let steps = 2_000_000;
+    let time = |_| {
+        let start = Instant::now();
+        black_box(work(1, steps));
+        start.elapsed().as_nanos()
+    };
+    let ns = (0..20).map(time).min().unwrap_or(1);
+    (u128::from(steps) * 1_000 / ns) as u64
+}
+
+fn decision_ns() -> f64 {
+    let mut policy = Policy::new(PolicyConfig::default()).expect("default weights are usable");
+    let owners = Priority::ALL.into_iter().flat_map(|class| (0..8).map(move |owner| (class, owner)));
+    let flows: Vec<_> = owners.map(|(class, owner)| policy.open(class, owner)).collect();
+    flows.iter().for_each(|flow| policy.arrive(*flow, 10_000_000));
+    let decisions = 10_000;
+    let mut round = || {
+        let start = Instant::now();
+        for i in 0..decisions {
+            let decision = policy.decide(1).expect("there is work");
+            policy.settle(decision.flow, 1, decision.charge_each, 90_000 + i * 7_919 % 20_000);
+        }
+        start.elapsed().as_nanos() as f64 / decisions as f64
+    };
+    (0..100).map(|_| round()).fold(f64::INFINITY, f64::min)
+}
+
+/// Memory of queued tasks: resident size before and after queuing a million behind a blocked worker.
+fn queue_a_million() {
+    let pool = Pool::new(PoolConfig { workers: 1, ..PoolConfig::default() }).expect("a pool starts");
+    let (open, gate) = mpsc::channel::<()>();
+    let blocker = pool.group(GroupOptions { priority: Priority::Critical, ..GroupOptions::default() });
+    blocker.spawn("blocker", move |_| gate.recv().is_err());
+    let group = pool.group::<u64>(GroupOptions { max_queued: usize::MAX, ..GroupOptions::default() });
+    let before = resident_bytes();
+    let start = Instant::now();
+    group.spawn_all((0..1_000_000_u64).map(|n| ("queued", move |_: &TaskCtx| n)));
+    let ns = start.elapsed().as_nanos() as f64 / 1e6;
+    let bytes = resident_bytes().saturating_sub(before) as f64 / 1e6;
+    println!("\na million queued tasks: {bytes:.0} bytes and {ns:.0} ns to queue each");
+    drop(open);
+    group.cancel();
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
+}

@@ -1,0 +1,244 @@
+//! A worker thread: takes turns, runs tasks, steals, sleeps.
+
+use super::{
+    Shared,
+    central::{GroupKey, SIGNAL_SHUTDOWN, SIGNAL_URGENT, Ticket, Usage, steal},
+    task::Ran,
+};
+use crate::{
+    lock,
+    priority::Priority,
+    registry::{Desk, Slot, Tally, add_alone},
+    wait,
+};
+use crossbeam_deque::Worker as Deque;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+thread_local! {
+    /// The worker this thread is, if it is one.
+    static CURRENT: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
+}
+
+/// What belongs to one worker alone.
+pub(super) struct Local {
+    shared: Arc<Shared>,
+    pub(super) index: usize,
+    deque: Deque<Ticket>,
+    usage: RefCell<Vec<Usage>>,
+    /// Time the running task has spent waiting for its children, running others meanwhile.
+    away: Cell<Duration>,
+    depth: Cell<u32>,
+}
+
+/// Where a task runs: a worker, and the slot that shows the task.
+#[derive(Clone, Copy)]
+pub(super) struct Seat<'a> {
+    pub(super) local: &'a Local,
+    pub(super) slot: &'a Slot,
+}
+
+impl Seat<'_> {
+    pub(super) fn tally(&self, class: Priority) -> &Tally {
+        &self.local.desk().tallies.0[class.index()]
+    }
+
+    pub(super) fn watch_is_late(&self, deadline: Option<Instant>) -> bool {
+        let shared = &self.local.shared;
+        shared.watch.too_late_for(deadline, &shared.board)
+    }
+
+    pub(super) fn ring(&self, deadline: Instant) {
+        let shared = &self.local.shared;
+        shared.watch.ring(deadline, &shared.board);
+    }
+}
+
+/// Body of a worker thread.
+pub(super) fn work(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) {
+    let local = Rc::new(Local {
+        shared,
+        index,
+        deque,
+        usage: RefCell::default(),
+        away: Cell::default(),
+        depth: Cell::default(),
+    });
+    CURRENT.set(Some(Rc::clone(&local)));
+    let mut clock = Instant::now();
+    while let Some(ticket) = local.next(&mut clock) {
+        clock = local.run(ticket, &local.desk().slot, clock);
+    }
+    local.leave();
+    CURRENT.set(None);
+}
+
+impl Local {
+    /// The current thread's worker, if it belongs to this pool.
+    pub(super) fn current(shared: &Arc<Shared>) -> Option<Rc<Self>> {
+        let this = |local: &RefCell<Option<Rc<Self>>>| {
+            local.borrow().as_ref().filter(|l| Arc::ptr_eq(&l.shared, shared)).cloned()
+        };
+        // A thread that is ending is no worker any more.
+        CURRENT.try_with(this).ok().flatten()
+    }
+
+    fn desk(&self) -> &Desk {
+        &self.shared.board.desks[self.index]
+    }
+
+    /// The next task to run; sleeps while there is none. `None` when the pool ends. `clock` is the time the
+    /// last task ended; it is read anew only where time may have passed since.
+    fn next(&self, clock: &mut Instant) -> Option<Ticket> {
+        let signal = self.shared.signal.load(Ordering::Relaxed);
+        if signal & SIGNAL_SHUTDOWN != 0 {
+            return None;
+        }
+        if signal & SIGNAL_URGENT != 0
+            && let Some(ticket) = self.urgent()
+        {
+            return Some(ticket);
+        }
+        if let Some(ticket) = self.deque.pop() {
+            return Some(ticket);
+        }
+        let ticket = self.turn_or_sleep();
+        *clock = Instant::now();
+        ticket
+    }
+
+    fn urgent(&self) -> Option<Ticket> {
+        let mut central = lock(&self.shared.central);
+        central.settle(&mut self.usage.borrow_mut());
+        let ticket = central.draw_urgent(&self.deque);
+        self.shared.release(central, 0);
+        ticket
+    }
+
+    fn turn_or_sleep(&self) -> Option<Ticket> {
+        let workers = self.shared.stealers.len();
+        loop {
+            let mut central = lock(&self.shared.central);
+            central.settle(&mut self.usage.borrow_mut());
+            if central.shutdown {
+                return None;
+            }
+            if let Some(ticket) = central.draw_turn(&self.deque, workers) {
+                // What is in the deque now can be stolen.
+                self.shared.release(central, self.deque.len());
+                return Some(ticket);
+            }
+            self.shared.release(central, 0);
+            if let Some(ticket) = self.steal() {
+                return Some(ticket);
+            }
+            self.sleep();
+        }
+    }
+
+    /// Takes one task from another worker's hands. One, not a batch: tasks enter deques only under the central
+    /// lock, which is what makes [`Local::sleep`] sure that it overlooks none.
+    fn steal(&self) -> Option<Ticket> {
+        let stealers = &self.shared.stealers;
+        let others = (1..stealers.len()).map(|step| &stealers[(self.index + step) % stealers.len()]);
+        let ticket = others.into_iter().find_map(steal)?;
+        add_alone(&self.desk().stolen, 1);
+        Some(ticket)
+    }
+
+    /// Sleeps until there may be work.
+    fn sleep(&self) {
+        let mut central = lock(&self.shared.central);
+        while !central.shutdown
+            && central.policy.queued_total() == 0
+            && self.shared.stealers.iter().all(|s| s.is_empty())
+        {
+            central.idle += 1;
+            central = wait(&self.shared.work, central);
+            central.idle -= 1;
+        }
+    }
+
+    /// Runs a task in a slot; returns when it ended.
+    fn run(&self, ticket: Ticket, slot: &Slot, start: Instant) -> Instant {
+        let Ticket { task, flow, charge } = ticket;
+        let Ran { end, busy_ns } = task.run(Seat { local: self, slot }, start);
+        let mut usage = self.usage.borrow_mut();
+        match usage.last_mut().filter(|u| u.flow == flow && u.actual.is_some() == busy_ns.is_some()) {
+            Some(last) => {
+                last.tasks += 1;
+                last.charged += charge;
+                last.actual = last.actual.zip(busy_ns).map(|(sum, ns)| sum + ns);
+            }
+            None => usage.push(Usage { flow, tasks: 1, charged: charge, actual: busy_ns }),
+        }
+        end
+    }
+
+    /// The pool ends: gives up what is in hand.
+    fn leave(&self) {
+        while let Some(ticket) = self.deque.pop() {
+            ticket.task.abandon();
+        }
+    }
+
+    /// A task begins; to be handed to [`Local::away_end`].
+    pub(super) fn away_begin(&self) -> Duration {
+        self.away.take()
+    }
+
+    /// A task ended after `elapsed`: its own part of that, in nanoseconds.
+    pub(super) fn away_end(&self, begun: Duration, elapsed: Duration) -> u64 {
+        let away = self.away.replace(begun);
+        if self.depth.get() == 0 {
+            self.desk().away_ns.store(0, Ordering::Relaxed);
+        }
+        elapsed.saturating_sub(away).as_nanos() as u64
+    }
+
+    /// Runs `wait`, in which the current task waits for its children; that time is not its own.
+    pub(super) fn away<R>(&self, wait: impl FnOnce() -> R) -> R {
+        let start = Instant::now();
+        self.depth.set(self.depth.get() + 1);
+        let result = wait();
+        self.depth.set(self.depth.get() - 1);
+        self.away.set(self.away.get() + start.elapsed());
+        if self.depth.get() == 0 {
+            self.desk().away_ns.store(self.away.get().as_nanos() as u64, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Runs one queued task of a group, if there is one, on top of the task that waits.
+    pub(super) fn help(&self, group: GroupKey) -> bool {
+        let ticket = {
+            let mut central = lock(&self.shared.central);
+            central.settle(&mut self.usage.borrow_mut());
+            let ticket = central.draw_from(group);
+            self.shared.release(central, 0);
+            ticket
+        };
+        let Some(ticket) = ticket else { return false };
+        let slot = Arc::new(Slot::default());
+        lock(&self.desk().nested).push(Arc::clone(&slot));
+        self.run(ticket, &slot, Instant::now());
+        lock(&self.desk().nested).pop();
+        true
+    }
+
+    /// Puts back what this worker has in hand, before it sleeps with a task on its stack: nobody may wait for
+    /// a task that lies in the hands of a sleeper.
+    pub(super) fn hand_back(&self) {
+        let mut ended = Vec::new();
+        let tickets: Vec<Ticket> = std::iter::from_fn(|| self.deque.pop()).collect();
+        let mut central = lock(&self.shared.central);
+        central.settle(&mut self.usage.borrow_mut());
+        let put_back = central.hand_back(tickets, &mut ended);
+        self.shared.release(central, put_back);
+        ended.into_iter().for_each(|task| task.abandon());
+    }
+}

@@ -1,0 +1,358 @@
+//! What runs where, since when, and what became of everything: read at any time without stopping a worker.
+//!
+//! Each worker writes to a *desk* of its own: a slot that names the running task, guarded by a lock that a
+//! reader holds for the length of a copy, and counters that only the worker writes.
+
+use crate::{
+    label::Label,
+    lock,
+    priority::{PerClass, Priority},
+};
+use crossbeam_utils::CachePadded;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Why a task is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StopReason {
+    /// Its token was cancelled, its group dropped or its pool shut down.
+    Cancelled,
+    /// Its deadline passed.
+    TimedOut,
+}
+
+/// How tasks ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Ran to their end.
+    pub done: u64,
+    /// Panicked.
+    pub failed: u64,
+    /// Cancelled, while running or before.
+    pub cancelled: u64,
+    /// Stopped by their deadline.
+    pub timed_out: u64,
+    /// Of those done or failed: ended after their deadline without having noticed it.
+    pub overdue: u64,
+}
+
+impl Counts {
+    /// All tasks that are over.
+    pub fn ended(&self) -> u64 {
+        self.done + self.failed + self.cancelled + self.timed_out
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.done += other.done;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.timed_out += other.timed_out;
+        self.overdue += other.overdue;
+    }
+}
+
+/// A task that runs now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The name given when it was spawned.
+    pub label: Label,
+    /// Its class.
+    pub class: Priority,
+    /// Its owner.
+    pub owner: u64,
+    /// How long it has been running.
+    pub elapsed: Duration,
+    /// How far it is past its deadline: such a task has been asked to stop and goes on.
+    pub overdue: Option<Duration>,
+    /// Whether, and why, it has been asked to stop.
+    pub stopping: Option<StopReason>,
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerState {
+    /// Position in the pool.
+    pub worker: usize,
+    /// What it runs; empty when idle. More than one where a task waits for its own children and runs them
+    /// meanwhile: the last is the one on the processor.
+    pub running: Vec<Running>,
+    /// Time spent in tasks since the pool started, the running one included.
+    pub busy: Duration,
+    /// Tasks taken from another worker's hands.
+    pub stolen: u64,
+}
+
+/// The state of a pool at one moment. Parts are read one after the other while work goes on, so that sums may
+/// be a few tasks apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Time since the pool started.
+    pub uptime: Duration,
+    /// All workers.
+    pub workers: Vec<WorkerState>,
+    /// Tasks waiting per class, without those a worker has already taken in hand (about 100 µs of work each).
+    pub queued: PerClass<u64>,
+    /// Tasks ended per class.
+    pub counts: PerClass<Counts>,
+    /// Worker time per class, of tasks that ended.
+    pub busy: PerClass<Duration>,
+}
+
+impl Snapshot {
+    /// Tasks ended in all classes.
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        self.counts.0.iter().for_each(|c| total.add(c));
+        total
+    }
+
+    /// Tasks waiting in all classes.
+    pub fn queued_total(&self) -> u64 {
+        self.queued.0.iter().sum()
+    }
+
+    /// Running tasks past their deadlines.
+    pub fn overdue(&self) -> impl Iterator<Item = &Running> {
+        self.workers.iter().flat_map(|w| &w.running).filter(|r| r.overdue.is_some())
+    }
+}
+
+/// Reader of a pool's live state; outlives the pool.
+#[derive(Clone)]
+pub struct Registry {
+    pub(crate) board: Arc<Board>,
+}
+
+impl Registry {
+    /// The state now. Costs a few microseconds and one short lock per worker: fit for ten times a second.
+    pub fn snapshot(&self) -> Snapshot {
+        self.board.snapshot(Instant::now())
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("workers", &self.board.desks.len()).finish_non_exhaustive()
+    }
+}
+
+/// Everything that is written for readers.
+pub(crate) struct Board {
+    pub(crate) started: Instant,
+    pub(crate) desks: Vec<CachePadded<Desk>>,
+    pub(crate) queued: [AtomicU64; 4],
+    /// Tasks that ended without reaching a worker.
+    pub(crate) aside: Tallies,
+}
+
+impl Board {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            started: Instant::now(),
+            desks: (0..workers).map(|_| CachePadded::default()).collect(),
+            queued: Default::default(),
+            aside: Tallies::default(),
+        }
+    }
+
+    /// Calls `visit` with every slot of every worker.
+    pub(crate) fn each_slot(&self, mut visit: impl FnMut(&Slot)) {
+        for desk in &self.desks {
+            visit(&desk.slot);
+            lock(&desk.nested).iter().for_each(|slot| visit(slot));
+        }
+    }
+
+    /// Asks tasks of one group, or of all, to stop as cancelled.
+    pub(crate) fn cancel_running(&self, group: Option<u64>) {
+        self.each_slot(|slot| {
+            slot.stop_if(StopReason::Cancelled, |current| group.is_none_or(|id| current.group == id));
+        });
+    }
+
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        let mut counts = PerClass::<Counts>::default();
+        let mut busy = PerClass::<Duration>::default();
+        for class in Priority::ALL {
+            counts[class] = self.aside.0[class.index()].read();
+            for desk in &self.desks {
+                let tally = &desk.tallies.0[class.index()];
+                counts[class].add(&tally.read());
+                busy[class] += Duration::from_nanos(tally.busy_ns.load(Ordering::Relaxed));
+            }
+        }
+        Snapshot {
+            uptime: now.saturating_duration_since(self.started),
+            workers: self.desks.iter().enumerate().map(|(i, desk)| desk.state(i, now)).collect(),
+            queued: PerClass(self.queued.each_ref().map(|n| n.load(Ordering::Relaxed))),
+            counts,
+            busy,
+        }
+    }
+}
+
+/// One worker's place.
+#[derive(Default)]
+pub(crate) struct Desk {
+    pub(crate) slot: Slot,
+    /// Slots of tasks run while the one below waits for its children.
+    pub(crate) nested: Mutex<Vec<Arc<Slot>>>,
+    pub(crate) tallies: Tallies,
+    pub(crate) stolen: AtomicU64,
+    /// Time the outermost running task has spent waiting for its children so far.
+    pub(crate) away_ns: AtomicU64,
+}
+
+impl Desk {
+    fn state(&self, worker: usize, now: Instant) -> WorkerState {
+        let mut running: Vec<Running> = self.slot.running(now).into_iter().collect();
+        running.extend(lock(&self.nested).iter().filter_map(|slot| slot.running(now)));
+        let ended: u64 = self.tallies.0.iter().map(|t| t.busy_ns.load(Ordering::Relaxed)).sum();
+        // Of nested tasks only the last is at work; time the first gave to others is theirs.
+        let away = if running.len() == 1 { self.away_ns.load(Ordering::Relaxed) } else { 0 };
+        let current = running.last().map_or(Duration::ZERO, |r| r.elapsed);
+        WorkerState {
+            worker,
+            busy: Duration::from_nanos(ended) + current.saturating_sub(Duration::from_nanos(away)),
+            running,
+            stolen: self.stolen.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Tallies(pub(crate) [Tally; 4]);
+
+#[derive(Default)]
+pub(crate) struct Tally {
+    done: AtomicU64,
+    failed: AtomicU64,
+    cancelled: AtomicU64,
+    timed_out: AtomicU64,
+    overdue: AtomicU64,
+    busy_ns: AtomicU64,
+}
+
+/// How one task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Done,
+    Failed,
+    Stopped(StopReason),
+}
+
+impl Tally {
+    /// Counts a task; only the worker that owns the desk calls this.
+    pub(crate) fn count(&self, ending: Ending, overdue: bool, busy_ns: u64) {
+        add_alone(self.cell(ending), 1);
+        add_alone(&self.overdue, u64::from(overdue));
+        add_alone(&self.busy_ns, busy_ns);
+    }
+
+    /// Counts a task from any thread.
+    pub(crate) fn count_shared(&self, ending: Ending) {
+        self.cell(ending).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn cell(&self, ending: Ending) -> &AtomicU64 {
+        match ending {
+            Ending::Done => &self.done,
+            Ending::Failed => &self.failed,
+            Ending::Stopped(StopReason::Cancelled) => &self.cancelled,
+            Ending::Stopped(StopReason::TimedOut) => &self.timed_out,
+        }
+    }
+
+    fn read(&self) -> Counts {
+        Counts {
+            done: self.done.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            cancelled: self.cancelled.load(Ordering::Relaxed),
+            timed_out: self.timed_out.load(Ordering::Relaxed),
+            overdue: self.overdue.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Adds without a read-modify-write: right for cells with one writer.
+pub(crate) fn add_alone(cell: &AtomicU64, by: u64) {
+    if by > 0 {
+        cell.store(cell.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+    }
+}
+
+const STOP_NONE: u8 = 0;
+const STOP_CANCELLED: u8 = 1;
+const STOP_TIMED_OUT: u8 = 2;
+
+/// Names the task that runs and carries its stop flag. The flag is written under the lock, with the task it is
+/// meant for in view, so that it never hits the next one; the task itself reads it without.
+#[derive(Default)]
+pub(crate) struct Slot {
+    stop: AtomicU8,
+    current: Mutex<Option<Current>>,
+}
+
+pub(crate) struct Current {
+    pub(crate) label: Label,
+    pub(crate) class: Priority,
+    pub(crate) owner: u64,
+    pub(crate) group: u64,
+    pub(crate) since: Instant,
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Slot {
+    /// Shows a task as running. `check` runs with the slot locked: what it reads is no older than what a
+    /// watcher wrote before it last looked at this slot.
+    pub(crate) fn begin<R>(&self, task: Current, check: impl FnOnce() -> R) -> R {
+        let mut current = lock(&self.current);
+        self.stop.store(STOP_NONE, Ordering::Relaxed);
+        // The slot is empty: every begin is followed by an end.
+        *current = Some(task);
+        check()
+    }
+
+    /// Shows nothing.
+    pub(crate) fn end(&self) {
+        let ended = lock(&self.current).take();
+        drop(ended);
+    }
+
+    /// Why the running task should stop, if it should.
+    #[inline]
+    pub(crate) fn stop(&self) -> Option<StopReason> {
+        match self.stop.load(Ordering::Relaxed) {
+            STOP_NONE => None,
+            STOP_TIMED_OUT => Some(StopReason::TimedOut),
+            _ => Some(StopReason::Cancelled),
+        }
+    }
+
+    /// Asks the running task to stop when `which` says so. The first reason stays.
+    pub(crate) fn stop_if(&self, why: StopReason, which: impl FnOnce(&Current) -> bool) {
+        let current = lock(&self.current);
+        if current.as_ref().is_some_and(which) && self.stop().is_none() {
+            let code = if why == StopReason::Cancelled { STOP_CANCELLED } else { STOP_TIMED_OUT };
+            self.stop.store(code, Ordering::Relaxed);
+        }
+    }
+
+    fn running(&self, now: Instant) -> Option<Running> {
+        let current = lock(&self.current);
+        current.as_ref().map(|task| Running {
+            label: task.label.clone(),
+            class: task.class,
+            owner: task.owner,
+            elapsed: now.saturating_duration_since(task.since),
+            overdue: task.deadline.filter(|at| *at < now).map(|at| now - at),
+            stopping: self.stop(),
+        })
+    }
+}
