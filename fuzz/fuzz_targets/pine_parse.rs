@@ -13,10 +13,13 @@ fuzz_target!(|data: &[u8]| {
         within(&source, diagnostic.span);
         assert!(!diagnostic.code.is_empty() && !diagnostic.message.is_empty());
     }
-    let text = springtide_pine::render::render(&parsed.diagnostics, &source, "fuzz", data.len() % 2 == 0);
-    assert_eq!(text.is_empty(), parsed.diagnostics.is_empty());
-    let again = parse(&source);
-    assert_eq!(again.diagnostics, parsed.diagnostics);
+    // Printing costs more than reading, so only some of it is done each time.
+    let some = &parsed.diagnostics[..parsed.diagnostics.len().min(3)];
+    let text = springtide_pine::render::render(some, &source, "fuzz", data.len() % 2 == 0);
+    assert_eq!(text.is_empty(), some.is_empty());
+    if data.len() % 16 == 0 {
+        assert_eq!(parse(&source).diagnostics, parsed.diagnostics, "equal source, equal reading");
+    }
 });
 
 fn statements(source: &str, body: &[Stmt]) {

@@ -24,17 +24,23 @@ impl Parser<'_> {
     /// A header's expression. When it cannot be read its block still is.
     fn header(&mut self, what: &str) -> Expr {
         let start = self.here();
-        let result = self.attempt(|p| {
-            let expr = p.expr()?;
-            while p.peek() == Kind::Semicolon {
-                p.skip_semicolon();
-            }
-            if p.peek() == Kind::Eol { Ok(expr) } else { Err(p.header_rest(what)) }
-        });
-        result.unwrap_or_else(|Reported| {
+        let Ok(expr) = self.attempt(Self::expr) else {
             self.resync();
-            self.broken(start)
-        })
+            return self.broken(start);
+        };
+        self.end_header(what);
+        expr
+    }
+
+    /// Nothing but the end of the line may follow a header.
+    fn end_header(&mut self, what: &str) {
+        while self.peek() == Kind::Semicolon {
+            self.skip_semicolon();
+        }
+        if self.peek() != Kind::Eol {
+            self.header_rest(what);
+            self.resync();
+        }
     }
 
     fn header_rest(&mut self, what: &str) -> Reported {
@@ -119,10 +125,10 @@ impl Parser<'_> {
 
     fn for_(&mut self) -> Read<Expr> {
         let (start, indent) = (self.here(), self.indent);
-        let head = self.attempt(Self::for_head).unwrap_or_else(|Reported| {
+        let head = self.attempt(Self::for_head).ok();
+        if head.is_none() {
             self.resync();
-            None
-        });
+        }
         let height = self.height;
         let body = self.block(indent, "`for`", start)?;
         self.height = self.height.max(height);
@@ -140,13 +146,11 @@ impl Parser<'_> {
         Ok(Expr { kind, span: self.since(start) })
     }
 
-    fn for_head(&mut self) -> Read<Option<Range>> {
+    fn for_head(&mut self) -> Read<Range> {
         self.bump();
         let range = if self.peek() == Kind::LBracket { self.pair_in()? } else { self.single()? };
-        if self.peek() != Kind::Eol {
-            return Err(self.header_rest("the range"));
-        }
-        Ok(Some(range))
+        self.end_header("the range");
+        Ok(range)
     }
 
     /// `[i, x] in a`.

@@ -33,17 +33,17 @@ y = 2;",
     b = 1
 }",
      "1:8 braces, 3:1 braces",
-     "(if <error> {(= b 1)})"),
+     "(if a {(= b 1)})"),
     ("if a:
     b = 1
 else:
     c = 2",
      "1:5 unexpected-token, 3:5 unexpected-token",
-     "(if <error> {(= b 1)} else {(= c 2)})"),
+     "(if a {(= b 1)} else {(= c 2)})"),
     ("if a = b
     c",
      "1:6 assignment-in-expression",
-     "(if <error> {c})"),
+     "(if a {c})"),
     ("f(x)
     y = x
     y
@@ -115,13 +115,13 @@ x = 1",
     ("if a then
     x = 1",
      "1:6 unexpected-token",
-     "(if <error> {(= x 1)})"),
+     "(if a {(= x 1)})"),
     ("if a x := 1",
      "1:6 missing-block",
-     "(if <error> {})"),
+     "(if a {})"),
     ("x = if a then b",
      "1:10 unexpected-token",
-     "(= x (if <error> {}))"),
+     "(= x (if a {}))"),
     ("switch x
     1 = a
     2 => b
@@ -169,7 +169,7 @@ for i = 0, 10
 while
     z",
      "1:12 unexpected-token, 3:10 unexpected-token, 5:6 unexpected-token",
-     "(while <error> {x})
+     "(for i in 0 {x})
 (while <error> {y})
 (while <error> {z})"),
     ("x = a ? b
@@ -266,7 +266,7 @@ a"),
     ("for i in 0 to 10
     x",
      "1:12 unexpected-token",
-     "(while <error> {x})"),
+     "(for i in 0 {x})"),
     ("return return return x",
      "1:1 prose",
      ""),
@@ -352,7 +352,7 @@ for var i = 0 to 3
     ("while a b
     c",
      "1:9 missing-block",
-     "(while <error> {c})"),
+     "(while a {c})"),
     ("import a/b/1 as
 export f(x)",
      "1:16 unexpected-token, 2:9 unexpected-token",

@@ -3,6 +3,7 @@
 mod errors;
 mod layout;
 mod limits;
+mod random;
 mod sexpr;
 mod trees;
 
