@@ -22,9 +22,16 @@ impl Sim<'_> {
         self.bars.close[self.now]
     }
 
+    /// Marked value of the position less what its trades cost. This order of operations is the
+    /// original's: its last bits decide whether an equity counts as back at its peak.
     pub(super) fn unrealised(&self) -> f64 {
-        let mark = self.mark();
-        self.open.iter().map(|id| self.trade(*id)).map(|t| t.size * (mark - t.entry_price)).sum()
+        let (mut size, mut cost) = (0.0, 0.0);
+        for id in &self.open {
+            let t = self.trade(*id);
+            size += t.size;
+            cost += t.size * t.entry_price;
+        }
+        self.mark() * size - cost
     }
 
     /// What may still be put at risk, before leverage.

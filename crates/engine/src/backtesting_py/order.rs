@@ -97,14 +97,16 @@ pub enum ConfigError {
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if !(self.cash > 0.0) {
+        if self.cash.is_nan() || self.cash <= 0.0 {
             return Err(ConfigError::Cash(self.cash));
         }
         if !(self.margin > 0.0 && self.margin <= 1.0) {
             return Err(ConfigError::Margin(self.margin));
         }
         match self.commission {
-            Commission::Fixed { fixed, .. } if !(fixed >= 0.0) => Err(ConfigError::FixedCommission(fixed)),
+            Commission::Fixed { fixed, .. } if fixed.is_nan() || fixed < 0.0 => {
+                Err(ConfigError::FixedCommission(fixed))
+            }
             Commission::Relative(share) | Commission::Fixed { relative: share, .. }
                 if !(-0.1..0.1).contains(&share) =>
             {

@@ -35,8 +35,9 @@ impl Sim<'_> {
     }
 
     fn place(&mut self, r: OrderRequest, sign: f64) -> Result<OrderId, OrderError> {
-        let relative = r.size > 0.0 && r.size < 1.0;
-        if !relative && !(r.size >= 1.0 && r.size.fract() == 0.0) {
+        let share = r.size > 0.0 && r.size < 1.0;
+        let whole = r.size >= 1.0 && r.size.fract() == 0.0;
+        if !share && !whole {
             return Err(OrderError::Size(r.size));
         }
         let order = Order {
