@@ -3,12 +3,12 @@
 //! "Pine Script" is a trademark of TradingView; this project has no tie to it.
 //!
 //! The stages are walls: [`syntax`] reads text into a tree and never fails, [`check`] gives the tree a
-//! meaning and collects every diagnostic, [`ir`] is the checked program, [`exec`] runs it on bars.
+//! meaning and collects every diagnostic, [`ir`] is the checked program, [`vm`] runs it on bars.
 
 pub mod check;
-pub mod exec;
 pub mod ir;
 pub mod render;
 pub mod syntax;
+pub mod vm;
 
 pub use check::{Compiled, compile};

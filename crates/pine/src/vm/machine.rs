@@ -1,0 +1,436 @@
+//! The register machine: flat code, flat registers, nothing allocated per bar.
+
+use super::calendar::{Clock, Zone};
+use super::columns::Data;
+use super::fold::{binary, truthy, unary};
+use super::functions::{BarGet, BrokerGet, Function, Memory};
+use super::gates::Mask;
+use super::orders::{self, OrderKind};
+use super::pure::{MAX_ARGS, Pure};
+use super::run::{LogLine, RunError};
+use super::values::{Heap, Object, Strings};
+use crate::ir::{Bin, Ty, Un};
+use springtide_domain::{BarsView, Span, SymbolInfo, Timeframe};
+use springtide_engine::{
+    broker::Broker,
+    ta::{TaFunc, TaState},
+};
+
+/// A register's number.
+pub(super) type Reg = u32;
+
+/// One operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Op {
+    Copy { dst: Reg, src: Reg },
+    /// The column's value on this bar.
+    Col { dst: Reg, col: u32 },
+    /// The column's value so many bars back.
+    ColBack { dst: Reg, col: u32, back: Reg, fill: Reg, span: Span },
+    /// A variable's value at the end of the bar so many bars back.
+    Past { dst: Reg, history: u32, back: Reg, span: Span },
+    Un { op: Un, dst: Reg, a: Reg },
+    Bin { op: Bin, dst: Reg, a: Reg, b: Reg },
+    Truth { dst: Reg, a: Reg },
+    Jump { to: u32 },
+    JumpFalse { cond: Reg, to: u32 },
+    JumpTrue { cond: Reg, to: u32 },
+    JumpUnlessGate { gate: u32, to: u32 },
+    /// Back to a loop's top; asks now and then whether to stop.
+    Loop { to: u32 },
+    /// Jumps when the flag is set, else sets it.
+    Once { flag: u32, to: u32 },
+    ForStep { delta: Reg, from: Reg, to: Reg, by: Reg },
+    ForTest { counter: Reg, limit: Reg, delta: Reg, to: u32 },
+    ForItem { object: Reg, at: Reg, item: Reg, key: Reg, to: u32 },
+    Pure { pure: u32, dst: Reg },
+    Ta { state: u32 },
+    Call { call: u32, dst: Reg },
+    BarGet { what: BarGet, dst: Reg },
+    BrokerGet { what: BrokerGet, dst: Reg },
+    Order { order: u32 },
+    New { call: u32, dst: Reg },
+    Field { dst: Reg, object: Reg, field: u32, span: Span },
+    SetField { object: Reg, field: u32, value: Reg },
+    Fail { message: Reg, span: Span },
+    Log { level: u8, message: Reg },
+    End,
+}
+
+impl Op {
+    /// Fills in where a jump goes.
+    pub fn set_target(&mut self, target: u32) {
+        match self {
+            Op::Jump { to }
+            | Op::JumpFalse { to, .. }
+            | Op::JumpTrue { to, .. }
+            | Op::JumpUnlessGate { to, .. }
+            | Op::Once { to, .. }
+            | Op::ForTest { to, .. }
+            | Op::ForItem { to, .. } => *to = target,
+            _ => {}
+        }
+    }
+}
+
+/// A call of a function that needs more than numbers.
+#[derive(Clone, Debug)]
+pub(super) struct CallSite {
+    pub function: Option<Function>,
+    pub args: Vec<Reg>,
+    pub types: Vec<Ty>,
+    pub ty: Ty,
+    /// Its own memory, for functions with state.
+    pub state: u32,
+    pub span: Span,
+}
+
+/// An order call.
+#[derive(Clone, Debug)]
+pub(super) struct OrderSite {
+    pub kind: OrderKind,
+    pub args: Vec<Reg>,
+}
+
+/// A program's code.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Code {
+    pub ops: Vec<Op>,
+    /// Initial values.
+    pub registers: Vec<f64>,
+    pub states: Vec<(TaFunc, Vec<Option<f64>>)>,
+    pub ta: Vec<(Vec<Reg>, Vec<Reg>)>,
+    pub pures: Vec<(Pure, Vec<Reg>)>,
+    pub calls: Vec<CallSite>,
+    pub orders: Vec<OrderSite>,
+    /// Registers whose past is read, and what they held before the first bar.
+    pub histories: Vec<(Reg, f64)>,
+    pub flags: u32,
+    pub memories: u32,
+}
+
+/// What the machine works on.
+pub(super) struct World<'w> {
+    pub bars: BarsView<'w>,
+    pub timeframe: Timeframe,
+    pub symbol: &'w SymbolInfo,
+    /// Bar time of the chart's last bar, for `last_bar_time` and the like.
+    pub zone: Zone,
+    pub clock: Clock,
+    pub strings: Strings,
+    pub heap: Heap,
+    /// Values of inputs' enums: member names, for `str.tostring`.
+    pub enums: Vec<(String, Vec<String>)>,
+    pub logs: Vec<LogLine>,
+    pub logs_dropped: u64,
+}
+
+/// The machine's changing state.
+pub(super) struct Machine<'m, 'w> {
+    pub world: &'m mut World<'w>,
+    pub broker: Option<Broker<'w>>,
+    pub registers: Vec<f64>,
+    pub memories: Vec<Memory>,
+    pub bar: usize,
+    code: &'m Code,
+    columns: &'m [Data<'w>],
+    gates: &'m [Mask],
+    states: Vec<TaState>,
+    histories: Vec<Vec<f64>>,
+    flags: Vec<bool>,
+    stop: &'m dyn Fn() -> bool,
+    patience: u32,
+}
+
+/// Loop turns between two questions whether to stop.
+const PATIENCE: u32 = 4_096;
+/// Most indicator arguments and outputs.
+const TA_MAX: usize = 12;
+const LOGS_MAX: usize = 1_000;
+
+impl<'m, 'w> Machine<'m, 'w> {
+    pub fn new(
+        world: &'m mut World<'w>,
+        broker: Option<Broker<'w>>,
+        code: &'m Code,
+        columns: &'m [Data<'w>],
+        gates: &'m [Mask],
+        stop: &'m dyn Fn() -> bool,
+    ) -> Self {
+        let n = world.bars.len();
+        Self {
+            registers: code.registers.clone(),
+            memories: (0..code.memories).map(|_| Memory::default()).collect(),
+            states: code.states.iter().map(|(f, fixed)| TaState::new(*f, fixed)).collect(),
+            histories: code.histories.iter().map(|(_, fill)| vec![*fill; n]).collect(),
+            flags: vec![false; code.flags as usize],
+            bar: 0,
+            patience: PATIENCE,
+            world,
+            broker,
+            code,
+            columns,
+            gates,
+            stop,
+        }
+    }
+
+    /// Runs the body on bar `i` and keeps the past that somebody reads.
+    pub fn run_bar(&mut self, i: usize) -> Result<(), RunError> {
+        self.bar = i;
+        self.tick()?;
+        self.execute()?;
+        for ((reg, _), history) in self.code.histories.iter().zip(&mut self.histories) {
+            history[i] = self.registers[*reg as usize];
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), RunError> {
+        self.patience -= 1;
+        if self.patience == 0 {
+            self.patience = PATIENCE;
+            if (self.stop)() {
+                return Err(RunError::Stopped);
+            }
+            if self.world.heap.full() || self.world.strings.full() {
+                return Err(RunError::Memory { bar: self.bar });
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn get(&self, reg: Reg) -> f64 {
+        self.registers[reg as usize]
+    }
+
+    #[inline(always)]
+    fn set(&mut self, reg: Reg, x: f64) {
+        self.registers[reg as usize] = x;
+    }
+
+    fn execute(&mut self) -> Result<(), RunError> {
+        let code = self.code;
+        let i = self.bar;
+        let mut at = 0usize;
+        loop {
+            let op = code.ops[at];
+            at += 1;
+            match op {
+                Op::Copy { dst, src } => self.set(dst, self.get(src)),
+                Op::Col { dst, col } => self.set(dst, self.columns[col as usize].values()[i]),
+                Op::ColBack { dst, col, back, fill, span } => {
+                    let x = match self.back(back, span)? {
+                        Some(k) => self.columns[col as usize].values()[k],
+                        None => self.get(fill),
+                    };
+                    self.set(dst, x);
+                }
+                Op::Past { dst, history, back, span } => {
+                    let history = history as usize;
+                    let x = match self.back(back, span)? {
+                        Some(k) if k == i => self.get(code.histories[history].0),
+                        Some(k) => self.histories[history][k],
+                        None => code.histories[history].1,
+                    };
+                    self.set(dst, x);
+                }
+                Op::Un { op, dst, a } => self.set(dst, unary(op, self.get(a))),
+                Op::Bin { op: Bin::Add, dst, a, b } => self.set(dst, self.get(a) + self.get(b)),
+                Op::Bin { op: op @ (Bin::Concat | Bin::StrEq | Bin::StrNe), dst, a, b } => {
+                    let x = self.text_op(op, self.get(a), self.get(b));
+                    self.set(dst, x);
+                }
+                Op::Bin { op, dst, a, b } => self.set(dst, binary(op, self.get(a), self.get(b))),
+                Op::Truth { dst, a } => self.set(dst, f64::from(truthy(self.get(a)))),
+                Op::Jump { to } => at = to as usize,
+                Op::JumpFalse { cond, to } => {
+                    if !truthy(self.get(cond)) {
+                        at = to as usize;
+                    }
+                }
+                Op::JumpTrue { cond, to } => {
+                    if truthy(self.get(cond)) {
+                        at = to as usize;
+                    }
+                }
+                Op::JumpUnlessGate { gate, to } => {
+                    if !self.gates[gate as usize].get(i) {
+                        at = to as usize;
+                    }
+                }
+                Op::Loop { to } => {
+                    self.tick()?;
+                    at = to as usize;
+                }
+                Op::Once { flag, to } => {
+                    if std::mem::replace(&mut self.flags[flag as usize], true) {
+                        at = to as usize;
+                    }
+                }
+                Op::ForStep { delta, from, to, by } => {
+                    let by = self.get(by).abs();
+                    self.set(delta, if self.get(from) <= self.get(to) { by } else { -by });
+                }
+                Op::ForTest { counter, limit, delta, to } => {
+                    let (x, end, by) = (self.get(counter), self.get(limit), self.get(delta));
+                    let inside = if by > 0.0 { x <= end } else { by < 0.0 && x >= end };
+                    if !inside {
+                        at = to as usize;
+                    }
+                }
+                Op::ForItem { object, at: index, item, key, to } => {
+                    if !self.item(object, index, item, key) {
+                        at = to as usize;
+                    }
+                }
+                Op::Pure { pure, dst } => {
+                    let (function, args) = &code.pures[pure as usize];
+                    let mut values = [f64::NAN; MAX_ARGS];
+                    for (value, arg) in values.iter_mut().zip(args) {
+                        *value = self.get(*arg);
+                    }
+                    self.set(dst, function(&values[..args.len()]));
+                }
+                Op::Ta { state } => self.ta(state as usize),
+                Op::Call { call, dst } => {
+                    let site = &code.calls[call as usize];
+                    let x = self.call(site)?;
+                    self.set(dst, x);
+                }
+                Op::BarGet { what, dst } => {
+                    let x = what(self.world, i);
+                    self.set(dst, x);
+                }
+                Op::BrokerGet { what, dst } => {
+                    let x = match &mut self.broker {
+                        Some(broker) => what(broker, self.world),
+                        None => f64::NAN,
+                    };
+                    self.set(dst, x);
+                }
+                Op::Order { order } => {
+                    let site = &code.orders[order as usize];
+                    if let Some(broker) = &mut self.broker {
+                        orders::send(broker, &mut self.world.strings, site, &self.registers);
+                    }
+                }
+                Op::New { call, dst } => {
+                    let fields = code.calls[call as usize].args.iter().map(|r| self.get(*r)).collect();
+                    let handle = self.world.heap.add(Object::Record(fields));
+                    self.set(dst, handle);
+                }
+                Op::Field { dst, object, field, span } => {
+                    let handle = self.get(object);
+                    let x = match self.world.heap.get(handle) {
+                        Some(Object::Record(fields)) => fields.get(field as usize).copied().unwrap_or(f64::NAN),
+                        _ => return Err(self.fail("a field of an object that is na".into(), span)),
+                    };
+                    self.set(dst, x);
+                }
+                Op::SetField { object, field, value } => {
+                    let (handle, x) = (self.get(object), self.get(value));
+                    match self.world.heap.record_mut(handle).and_then(|f| f.get_mut(field as usize)) {
+                        Some(slot) => *slot = x,
+                        None => return Err(self.fail("a field of an object that is na".into(), Span::default())),
+                    }
+                }
+                Op::Fail { message, span } => {
+                    let text = self.world.strings.get(self.get(message)).unwrap_or("na").to_owned();
+                    return Err(self.fail(text, span));
+                }
+                Op::Log { level, message } => self.log(level, message),
+                Op::End => return Ok(()),
+            }
+        }
+    }
+
+    pub fn fail(&self, message: String, span: Span) -> RunError {
+        RunError::Script { message, span, bar: self.bar }
+    }
+
+    /// The bar so many bars back; none before the first. A negative offset is the script's error.
+    #[inline]
+    fn back(&self, back: Reg, span: Span) -> Result<Option<usize>, RunError> {
+        let back = self.get(back);
+        if back < 0.0 {
+            return Err(self.fail(format!("history offset {back} is negative: the future cannot be read"), span));
+        }
+        if back.is_nan() || back >= 4e9 {
+            return Ok(None);
+        }
+        Ok(self.bar.checked_sub(back as usize))
+    }
+
+    fn text_op(&mut self, op: Bin, a: f64, b: f64) -> f64 {
+        let strings = &mut self.world.strings;
+        match op {
+            Bin::StrEq => f64::from(a == b),
+            Bin::StrNe => f64::from(a != b && !a.is_nan() && !b.is_nan()),
+            _ => match (strings.get(a), strings.get(b)) {
+                (Some(a), Some(b)) => {
+                    let text = format!("{a}{b}");
+                    strings.intern(&text)
+                }
+                _ => f64::NAN,
+            },
+        }
+    }
+
+    fn ta(&mut self, state: usize) {
+        let (args, outs) = &self.code.ta[state];
+        let mut values = [f64::NAN; TA_MAX];
+        for (value, arg) in values.iter_mut().zip(args) {
+            *value = self.registers[*arg as usize];
+        }
+        let mut results = [f64::NAN; TA_MAX];
+        self.states[state].step(&self.world.bars, self.bar, &values[..args.len()], &mut results);
+        for (out, x) in outs.iter().zip(results) {
+            self.registers[*out as usize] = x;
+        }
+    }
+
+    fn call(&mut self, site: &CallSite) -> Result<f64, RunError> {
+        let Some(function) = site.function else { return Ok(f64::NAN) };
+        let mut values = [f64::NAN; 40];
+        for (value, arg) in values.iter_mut().zip(&site.args) {
+            *value = self.registers[*arg as usize];
+        }
+        function(self, site, &values[..site.args.len().min(40)])
+    }
+
+    /// The next element of a loop over a collection; false at its end.
+    fn item(&mut self, object: Reg, index: Reg, item: Reg, key: Reg) -> bool {
+        let at = self.get(index) as usize;
+        let heap = &mut self.world.heap;
+        let handle = self.registers[object as usize];
+        let (k, value) = match heap.get(handle) {
+            Some(Object::Array(values)) => match values.get(at) {
+                Some(x) => (at as f64, *x),
+                None => return false,
+            },
+            Some(Object::Map(map)) => match (map.keys.get(at), map.values.get(at)) {
+                (Some(k), Some(v)) => (*k, *v),
+                _ => return false,
+            },
+            Some(Object::Matrix(m)) if at < m.rows => {
+                let row = m.values[at * m.columns..(at + 1) * m.columns].to_vec();
+                (at as f64, heap.add(Object::Array(row)))
+            }
+            _ => return false,
+        };
+        self.set(item, value);
+        self.set(key, k);
+        true
+    }
+
+    fn log(&mut self, level: u8, message: Reg) {
+        let text = self.world.strings.get(self.get(message)).unwrap_or("na").to_owned();
+        if self.world.logs.len() < LOGS_MAX {
+            self.world.logs.push(LogLine { bar: self.bar, level, text });
+        } else {
+            self.world.logs_dropped += 1;
+        }
+    }
+}

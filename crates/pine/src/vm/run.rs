@@ -1,0 +1,436 @@
+//! One run from a program and inputs to trades.
+
+use super::build::{Builder, Built, Gate, When};
+use super::calendar::{Clock, Zone};
+use super::columns::{self, ColumnStore, Data, Operand};
+use super::fold::{Folder, Known};
+use super::functions;
+use super::gates::{self, Mask};
+use super::machine::{Machine, World};
+use super::security;
+use super::slice::Needs;
+use super::values::{Heap, NameTable, Strings};
+use crate::ir::{BarField, Input, InputKind, Program};
+use springtide_domain::{Bars, BarsView, Diagnostic, ParamValue, Params, Severity, Span, SymbolInfo, Timeframe};
+use springtide_engine::{
+    Account, Rules,
+    broker::{Broker, EventKind, Simulation},
+};
+
+/// Bars of other symbols or finer timeframes, for scripts that ask for them.
+pub trait OtherData: Sync {
+    /// The bars and their description; none when there are none.
+    fn find(&self, symbol: &str, timeframe: Timeframe) -> Option<(Bars, SymbolInfo)>;
+}
+
+/// The market a run trades on.
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct DataContext<'a> {
+    pub bars: BarsView<'a>,
+    pub timeframe: Timeframe,
+    pub symbol: &'a SymbolInfo,
+    /// Indicator columns shared by all runs on these bars.
+    pub columns: &'a ColumnStore,
+    pub others: Option<&'a dyn OtherData>,
+}
+
+/// How to execute; the results do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecOptions {
+    /// Compute what depends on the market alone as columns, and skip bars on which nothing can happen.
+    pub hoist: bool,
+}
+
+impl Default for ExecOptions {
+    fn default() -> Self {
+        Self { hoist: true }
+    }
+}
+
+/// Buffers that a worker keeps from run to run.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Options of the runs made with it.
+    pub options: ExecOptions,
+}
+
+/// A line the script logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct LogLine {
+    pub bar: usize,
+    /// 0 info, 1 warning, 2 error.
+    pub level: u8,
+    pub text: String,
+}
+
+impl std::fmt::Display for LogLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let level = ["info", "warning", "error"][usize::from(self.level.min(2))];
+        write!(f, "bar {}: {level}: {}", self.bar, self.text)
+    }
+}
+
+/// What a run leaves.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Outcome {
+    pub simulation: Simulation,
+    /// Title and values per bar of the script's plots, when the program kept them.
+    pub plots: Vec<(String, Vec<f64>)>,
+    pub logs: Vec<LogLine>,
+    /// Things the person should know, one sentence each.
+    pub warnings: Vec<String>,
+    pub names: NameTable,
+}
+
+/// Why a run has no result.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum RunError {
+    /// Told to stop.
+    Stopped,
+    /// The script's own mistake, found while running.
+    Script { message: String, span: Span, bar: usize },
+    /// Collections or strings grew beyond what a run may hold.
+    Memory { bar: usize },
+    /// Something this engine cannot do.
+    Unsupported { feature: String, span: Span },
+}
+
+impl std::fmt::Display for RunError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Script { message, bar, .. } => write!(f, "{message} (on bar {bar})"),
+            Self::Memory { bar } => write!(
+                f,
+                "out of the memory a run may use on bar {bar}: the script's collections or strings grow without end"
+            ),
+            Self::Unsupported { feature, .. } => write!(f, "{feature} is not supported"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// A program with its inputs' values.
+#[derive(Debug)]
+pub struct Plan<'p> {
+    program: &'p Program,
+    inputs: Vec<Known>,
+    sources: Vec<Option<BarField>>,
+}
+
+impl<'p> Plan<'p> {
+    /// Checks and sets the inputs; names are keys or variables. Errors name the input and what it takes.
+    pub fn prepare(program: &'p Program, params: &Params) -> Result<Self, Vec<Diagnostic>> {
+        let mut errors = Vec::new();
+        for name in params.keys() {
+            if !program.inputs.iter().any(|i| i.key == *name || i.variable == *name) {
+                errors.push(bad_input(Span::default(), format!("the script has no input `{name}`")));
+            }
+        }
+        let mut inputs = Vec::with_capacity(program.inputs.len());
+        let mut sources = Vec::with_capacity(program.inputs.len());
+        for input in &program.inputs {
+            let given = params.get(&input.key).or_else(|| params.get(&input.variable));
+            match value(input, given) {
+                Ok((known, source)) => {
+                    inputs.push(known);
+                    sources.push(source);
+                }
+                Err(message) => {
+                    errors.push(bad_input(input.span, message));
+                    inputs.push(Known::Num(f64::NAN));
+                    sources.push(None);
+                }
+            }
+        }
+        if errors.is_empty() { Ok(Self { program, inputs, sources }) } else { Err(errors) }
+    }
+}
+
+fn bad_input(span: Span, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: "bad-input".into(),
+        feature: String::new(),
+        message,
+        hint: String::new(),
+        span,
+    }
+}
+
+fn value(input: &Input, given: Option<&ParamValue>) -> Result<(Known, Option<BarField>), String> {
+    let text = |s: &str| Known::Str(s.into());
+    let key = &input.key;
+    let number = |want: &str| match given {
+        None => Ok(input.default),
+        Some(v) => v.as_f64().ok_or_else(|| format!("input `{key}` takes {want}, not `{v}`")),
+    };
+    let known = match &input.kind {
+        InputKind::Source(default) => {
+            let field = match given {
+                None => *default,
+                Some(v) => source(&v.to_string()).ok_or_else(|| {
+                    format!("input `{key}` takes a price series (open, high, low, close, hl2, hlc3, ohlc4, hlcc4, volume), not `{v}`")
+                })?,
+            };
+            return Ok((Known::Num(f64::NAN), Some(field)));
+        }
+        InputKind::Int | InputKind::Time => {
+            let x = number("a whole number")?;
+            if x.fract() != 0.0 {
+                return Err(format!("input `{key}` takes a whole number, not `{x}`"));
+            }
+            Known::Num(x)
+        }
+        InputKind::Float | InputKind::Price | InputKind::Color => Known::Num(number("a number")?),
+        InputKind::Bool => match given {
+            None => Known::Num(input.default),
+            Some(ParamValue::Bool(b)) => Known::Num(f64::from(*b)),
+            Some(v) => return Err(format!("input `{key}` takes true or false, not `{v}`")),
+        },
+        InputKind::Enum(members) => match given {
+            None => Known::Num(input.default),
+            Some(v) => {
+                let name = v.to_string();
+                let at = members.iter().position(|m| *m == name || m.rsplit('.').next() == Some(&name));
+                Known::Num(at.ok_or_else(|| format!("input `{key}` takes one of {}, not `{v}`", members.join(", ")))? as f64)
+            }
+        },
+        InputKind::Str | InputKind::Timeframe | InputKind::Symbol | InputKind::Session => match given {
+            None => text(&input.default_str),
+            Some(v) => text(&v.to_string()),
+        },
+    };
+    in_range(input, &known, given.is_some())?;
+    Ok((known, None))
+}
+
+fn in_range(input: &Input, known: &Known, given: bool) -> Result<(), String> {
+    if !given {
+        return Ok(());
+    }
+    let key = &input.key;
+    if let Some(x) = known.num() {
+        if input.min.is_some_and(|m| x < m) || input.max.is_some_and(|m| x > m) {
+            let bound = |m: Option<f64>| m.map_or("…".into(), |m| m.to_string());
+            return Err(format!("input `{key}` takes {} to {}, not {x}", bound(input.min), bound(input.max)));
+        }
+    }
+    let same = |option: &ParamValue| match (known, option) {
+        (Known::Str(a), ParamValue::Str(b)) => **a == **b,
+        (Known::Num(a), option) => option.as_f64() == Some(*a),
+        _ => false,
+    };
+    if !input.options.is_empty() && !matches!(input.kind, InputKind::Enum(_)) && !input.options.iter().any(same) {
+        let options: Vec<String> = input.options.iter().map(ToString::to_string).collect();
+        return Err(format!("input `{key}` takes one of {}", options.join(", ")));
+    }
+    Ok(())
+}
+
+fn source(name: &str) -> Option<BarField> {
+    Some(match name {
+        "open" => BarField::Open,
+        "high" => BarField::High,
+        "low" => BarField::Low,
+        "close" => BarField::Close,
+        "volume" => BarField::Volume,
+        "hl2" => BarField::Hl2,
+        "hlc3" => BarField::Hlc3,
+        "ohlc4" => BarField::Ohlc4,
+        "hlcc4" => BarField::Hlcc4,
+        _ => return None,
+    })
+}
+
+/// Runs a plan on a market. `stop` is asked now and then; when it says yes the run ends as stopped.
+pub fn run(
+    plan: &Plan<'_>,
+    data: &DataContext<'_>,
+    rules: &Rules,
+    account: &Account,
+    scratch: &mut Scratch,
+    stop: &dyn Fn() -> bool,
+) -> Result<Outcome, RunError> {
+    let program = plan.program;
+    if account.calc_on_order_fills {
+        return Err(RunError::Unsupported { feature: "calc_on_order_fills".into(), span: Span::default() });
+    }
+    let facts = functions::facts(data);
+    let (folder, body) = Folder::specialise(program, plan.inputs.clone(), plan.sources.clone(), &facts);
+    let plots: Vec<crate::ir::VarId> = program.plots.iter().map(|(_, var)| *var).collect();
+    let body = Needs::slice(&folder, &body, &plots, true);
+    let mut world = world(data, program)?;
+    let mut warnings = Vec::new();
+    if program.bar_magnifier {
+        warnings.push("use_bar_magnifier: no finer bars are used; fills follow the bar's assumed path".to_owned());
+    }
+    let options = scratch.options;
+    let securities = security::resolve(&folder, &body, &mut world, data, options, stop)?;
+    let mut strings = std::mem::take(&mut world.strings);
+    let mut builder = Builder::new(&folder, data.columns, &mut strings, options.hoist);
+    for (var, column) in securities {
+        builder.give(var, column);
+    }
+    let (built, plotted) = builder.build_with_vars(&body, &plots)?;
+    world.strings = strings;
+    let columns = columns::compute(&built.recipes, &data.bars, data.columns, &mut |name| functions::bar_column(name, &mut world));
+    let masks: Vec<Mask> = built.gates.iter().map(|g| mask(g, &columns, data.bars.len())).collect();
+    let broker = Broker::new(data.bars, account, rules, data.symbol);
+    let mut machine = Machine::new(&mut world, Some(broker), &built.code, &columns, &masks, stop);
+    let mut series: Vec<Vec<f64>> = plotted.iter().map(|_| Vec::with_capacity(data.bars.len())).collect();
+    drive(&mut machine, &built, &masks, data.bars.len(), &plotted, &mut series)?;
+    let broker = machine.broker.take();
+    let simulation = broker.map(Broker::finish).unwrap_or_default();
+    tell(&simulation, &mut warnings);
+    if world.logs_dropped > 0 {
+        warnings.push(format!("{} log lines were dropped", world.logs_dropped));
+    }
+    Ok(Outcome {
+        simulation,
+        plots: program.plots.iter().map(|(t, _)| t.clone()).zip(series).collect(),
+        logs: std::mem::take(&mut world.logs),
+        warnings,
+        names: world.strings.into_names(),
+    })
+}
+
+pub(super) fn world<'w>(data: &DataContext<'w>, program: &Program) -> Result<World<'w>, RunError> {
+    let zone = Zone::find(&data.symbol.timezone).ok_or_else(|| RunError::Script {
+        message: format!("the symbol's time zone `{}` is unknown", data.symbol.timezone),
+        span: Span::default(),
+        bar: 0,
+    })?;
+    let enums = program.enums.iter().map(|e| (e.name.clone(), e.members.iter().map(|m| m.1.clone()).collect()));
+    Ok(World {
+        bars: data.bars,
+        timeframe: data.timeframe,
+        symbol: data.symbol,
+        zone,
+        clock: Clock::default(),
+        strings: Strings::default(),
+        heap: Heap::default(),
+        enums: enums.collect(),
+        logs: Vec::new(),
+        logs_dropped: 0,
+    })
+}
+
+/// Steps through the bars, or leaps from one that matters to the next.
+fn drive(
+    machine: &mut Machine<'_, '_>,
+    built: &Built,
+    masks: &[Mask],
+    n: usize,
+    plotted: &[super::machine::Reg],
+    series: &mut [Vec<f64>],
+) -> Result<(), RunError> {
+    let leaps = plotted.is_empty()
+        && built.code.histories.is_empty()
+        && built.when.iter().all(|w| !matches!(w, When::Always));
+    if !leaps {
+        for i in 0..n {
+            if let Some(broker) = &mut machine.broker {
+                broker.open_bar(i);
+            }
+            machine.run_bar(i)?;
+            if let Some(broker) = &mut machine.broker {
+                broker.close_bar(i);
+            }
+            for (reg, out) in plotted.iter().zip(series.iter_mut()) {
+                out.push(machine.registers[*reg as usize]);
+            }
+        }
+        return Ok(());
+    }
+    let gate = built
+        .when
+        .iter()
+        .filter_map(|w| match w {
+            When::Gated(g) => Some(&masks[*g]),
+            _ => None,
+        })
+        .fold(None, |all: Option<Mask>, m| Some(all.map_or_else(|| m.clone(), |a| a.or(m))));
+    let engaged = built.when.iter().any(|w| matches!(w, When::Engaged));
+    let mut at = 0;
+    while at < n {
+        let Some(broker) = &mut machine.broker else { return Ok(()) };
+        let busy = engaged && (broker.position_size() != 0.0 || broker.has_pending());
+        let next = if busy { at } else { gate.as_ref().and_then(|g| g.next(at)).unwrap_or(n) };
+        let reached = broker.advance(next);
+        if reached < next {
+            // A fill on the way: only statements that look at the position can have something to say.
+            if engaged {
+                machine.run_bar(reached)?;
+                if let Some(broker) = &mut machine.broker {
+                    broker.close_bar(reached);
+                }
+            }
+            at = reached + 1;
+            continue;
+        }
+        if next == n {
+            break;
+        }
+        broker.open_bar(next);
+        machine.run_bar(next)?;
+        if let Some(broker) = &mut machine.broker {
+            broker.close_bar(next);
+        }
+        at = next + 1;
+    }
+    Ok(())
+}
+
+pub(super) fn mask(gate: &Gate, columns: &[Data<'_>], n: usize) -> Mask {
+    let read = |operand: &Operand| {
+        let operand = *operand;
+        move |i: usize| match operand {
+            Operand::Const(x) => x,
+            Operand::Col(c) => columns[c].values()[i],
+        }
+    };
+    match gate {
+        Gate::And(a, b) => mask(a, columns, n).and(&mask(b, columns, n)),
+        Gate::Or(a, b) => mask(a, columns, n).or(&mask(b, columns, n)),
+        Gate::Not(a) => mask(a, columns, n).not(),
+        Gate::Column(c) => Mask::from_column(columns[*c].values()),
+        Gate::Compare(op, a, b) => gates::compare(*op, n, read(a), read(b)),
+        Gate::Crossover(a, b) => gates::crossover(&columns[*a], &columns[*b])
+            .unwrap_or_else(|| crossing(columns[*a].values(), columns[*b].values())),
+    }
+}
+
+/// Columns with holes: the indicator's own code decides.
+fn crossing(a: &[f64], b: &[f64]) -> Mask {
+    use springtide_engine::ta::{ColumnArg, TaFunc, run_column};
+    let view = BarsView { time: &vec![0; a.len()], open: a, high: a, low: a, close: a, volume: a };
+    let mut out = vec![Vec::new()];
+    run_column(TaFunc::Crossover, &[None, None], &view, &[ColumnArg::Col(a), ColumnArg::Col(b)], &mut out);
+    Mask::from_column(&out[0])
+}
+
+fn tell(simulation: &Simulation, warnings: &mut Vec<String>) {
+    let counts = &simulation.counts;
+    if counts.refused > 0 {
+        let first = simulation.events.iter().find(|e| e.kind == EventKind::MarginRefused).map_or(0, |e| e.bar);
+        warnings.push(format!(
+            "{} entries were refused for want of margin, the first on bar {first}: the order was larger than the equity allows",
+            counts.refused
+        ));
+    }
+    if counts.empty > 0 {
+        warnings.push(format!("{} orders rounded down to a quantity of 0 and placed nothing", counts.empty));
+    }
+    if simulation.margin_calls > 0 {
+        warnings.push(format!("{} margin calls", simulation.margin_calls));
+    }
+    if let Some(rule) = simulation.halted {
+        warnings.push(format!("{rule} stopped trading"));
+    }
+}
