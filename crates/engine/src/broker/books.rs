@@ -49,7 +49,7 @@ impl OpenTrade {
     fn swing(&self, qty: f64, point_value: f64) -> (f64, f64) {
         let sign = self.side.sign() * qty * point_value;
         let (a, b) = (sign * (self.high - self.entry_price), sign * (self.low - self.entry_price));
-        (a.max(b).max(0.0), -a.min(b).min(0.0))
+        (a.max(b).max(0.0), (-a.min(b)).max(0.0))
     }
 }
 

@@ -344,6 +344,7 @@ impl Broker<'_> {
         if self.account.process_orders_on_close {
             self.gapped_entries(close);
         }
+        self.books.touch(close);
     }
 
     /// Fills market orders at `price` in the order they were given; only immediate closes unless `all`.

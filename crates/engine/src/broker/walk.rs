@@ -172,11 +172,13 @@ impl Broker<'_> {
         })
     }
 
-    /// Walks from one price to another, filling what lies between in the order it is met.
+    /// Walks from one price to another, filling what lies between in the order it is met. A limit fills at
+    /// its level, or at the price the walk was at when that was better already.
     fn leg(&mut self, from: f64, to: f64) {
         let mut at = from;
         while let Some(hit) = self.next_hit(at, to) {
             self.follow_trails(hit.price);
+            let before = at;
             at = hit.price;
             self.books.touch(at);
             match hit.event {
@@ -188,11 +190,12 @@ impl Broker<'_> {
                 }
                 Event::EntryLimit(k) => {
                     let order = self.entries.remove(k);
-                    let price = self.limit_price(order.limit, at);
+                    let price = if order.buys() { order.limit.min(before) } else { order.limit.max(before) };
                     self.fill_entry(order, price);
                 }
                 Event::Leg(k, LegKind::Limit) => {
-                    let price = self.limit_price(self.legs[k].limit, at);
+                    let Leg { side, limit, .. } = self.legs[k];
+                    let price = if side == Side::Long { limit.max(before) } else { limit.min(before) };
                     self.fill_leg(k, LegKind::Limit, price);
                 }
                 Event::Leg(k, kind) => {
@@ -200,13 +203,10 @@ impl Broker<'_> {
                     self.fill_leg(k, kind, self.slipped(at, buys));
                 }
             }
+            // A fill with slippage is at a loss against the price it happened at.
+            self.books.touch(at);
         }
         self.follow_trails(to);
-    }
-
-    /// A limit fills at its level, or better where the price already was beyond it.
-    fn limit_price(&self, level: f64, at: f64) -> f64 {
-        if (at - level).abs() <= self.slack() + 1e-9 * level { level } else { at }
     }
 
     /// Trailing stops follow the price.
