@@ -2,7 +2,9 @@
 
 use springtide_domain::OwnedBars;
 use springtide_engine::{
-    backtesting_py::{Commission, Config, DEFAULT_FRACTIONAL_UNIT, OrderRequest, Sim, Stats, scale_bars},
+    backtesting_py::{
+        Commission, Config, DEFAULT_FRACTIONAL_UNIT, OrderRequest, Sim, SimTrade, Stats, scale_bars,
+    },
     trade::ExitReason,
 };
 
@@ -49,7 +51,7 @@ fn running_mean(close: &[f64], n: usize) -> Vec<f64> {
     means
 }
 
-fn sma_cross(bars: &OwnedBars, mean: fn(&[f64], usize) -> Vec<f64>) -> Stats {
+fn sma_cross(bars: &OwnedBars, mean: fn(&[f64], usize) -> Vec<f64>) -> (Stats, SimTrade) {
     let (fast, slow) = (mean(&bars.close, 10), mean(&bars.close, 30));
     let mut sim = Sim::new(bars.view(), config()).unwrap();
     sim.run(29, |sim| {
@@ -60,7 +62,7 @@ fn sma_cross(bars: &OwnedBars, mean: fn(&[f64], usize) -> Vec<f64>) -> Stats {
             sim.close_position(1.0).unwrap();
         }
     });
-    sim.stats(29)
+    (sim.stats(29), *sim.closed_trades().next().unwrap())
 }
 
 #[track_caller]
@@ -71,7 +73,7 @@ fn close(got: f64, want: f64) {
 #[test]
 fn sma_10_30_in_whole_units_and_in_fractions() {
     let Some(bars) = btc() else { return };
-    let whole = sma_cross(&bars, fresh_mean);
+    let (whole, _) = sma_cross(&bars, fresh_mean);
     close(whole.equity_final, 46_848.998_349_999_936);
     close(whole.sharpe_ratio, -4.884_751_873_384_542);
     close(whole.max_drawdown_pct, -59.498_525_974_164_494);
@@ -80,13 +82,16 @@ fn sma_10_30_in_whole_units_and_in_fractions() {
 
     // One crossing is a tie of floating-point sums: the order of summation moves it, and 11 of equity.
     let satoshi = scale_bars(&bars.view(), DEFAULT_FRACTIONAL_UNIT);
-    let fresh = sma_cross(&satoshi, fresh_mean);
+    let (fresh, first) = sma_cross(&satoshi, fresh_mean);
+    let (first, exit) = (first.unscaled(DEFAULT_FRACTIONAL_UNIT), first.exit.unwrap());
+    assert_eq!((first.size, first.entry_price, first.entry_bar, exit.bar), (6.04855427, 16_516.36, 32, 33));
+    close(first.pnl(), -244.273_041_673_486_46);
     close(fresh.equity_final, 36_322.733_059_899);
     close(fresh.sharpe_ratio, -5.982_783_358_460_831);
-    let running = sma_cross(&satoshi, running_mean);
+    let (running, _) = sma_cross(&satoshi, running_mean);
     close(running.equity_final, 36_333.465_731_828_31);
     close(running.sqn, -2.529_494_550_306_076);
-    let micro = sma_cross(&scale_bars(&bars.view(), 1e-6), running_mean);
+    let (micro, _) = sma_cross(&scale_bars(&bars.view(), 1e-6), running_mean);
     close(micro.equity_final, 36_333.473_459_355_98);
     assert_eq!((fresh.trades, running.trades, micro.trades), (683, 683, 683));
 }
