@@ -13,7 +13,11 @@ use springtide_runtime::{
     GroupOptions, Pool, PoolConfig, Priority, TaskCtx,
     policy::{Policy, PolicyConfig},
 };
-use std::{hint::black_box, sync::mpsc, time::Instant};
+use std::{
+    hint::black_box,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 const ROUNDS: usize = 7;
 
@@ -21,25 +25,29 @@ fn main() {
     let tasks: u64 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(50_000);
     println!("weighted decision with its settlement (4 classes of 8 owners): {:.0} ns", decision_ns());
     println!("per task, best of {ROUNDS} rounds: wall time (speed-up by the second worker), cpu time\n");
-    let [ours, spawn, iter] = ["pool (spawn, results)", "rayon (spawn, channel)", "rayon (par_iter)"];
-    println!("{:>8} {:>8} {ours:>32} {spawn:>32} {iter:>32}", "work", "workers");
+    let [all, one, spawn, channel, iter] =
+        ["pool spawn_all", "pool spawn", "rayon spawn", "rayon spawn + channel", "rayon par_iter"];
+    println!("{:>8} {:>8} {all:>30} {one:>30} {spawn:>30} {channel:>30} {iter:>30}", "work", "workers");
     let per_us = steps_per_us();
+    // All pools live to the end: the time of threads that have gone would be missing from the sum.
+    let pools = [1, 2].map(|workers| (workers, Pools::new(workers)));
     for work_us in [0, 10] {
         let steps = per_us * work_us;
         let tasks = if work_us == 0 { tasks * 10 } else { tasks };
-        let mut single = [f64::NAN; 3];
-        for workers in [1, 2] {
-            let best = measure(workers, tasks, steps);
+        let mut single = [f64::NAN; 5];
+        for (workers, pools) in &pools {
+            let best = measure(pools, tasks, steps);
             print!("{work_us:>5} µs {workers:>8}");
             for (single, cost) in single.iter_mut().zip(best) {
                 let scale =
-                    if workers == 1 { String::new() } else { format!(" ({:.2}x)", *single / cost.wall) };
+                    if *workers == 1 { String::new() } else { format!(" ({:.2}x)", *single / cost.wall) };
                 *single = cost.wall;
-                print!(" {:>32}", format!("{:.0} ns{scale}, cpu {:.0} ns", cost.wall, cost.cpu));
+                print!(" {:>30}", format!("{:.0} ns{scale}, cpu {:.0} ns", cost.wall, cost.cpu));
             }
             println!();
         }
     }
+    shares(per_us);
     queue_a_million();
 }
 
@@ -65,15 +73,30 @@ fn cpu_ns() -> u64 {
     stats.filter_map(|stat| stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok())).sum()
 }
 
-fn measure(workers: usize, tasks: u64, steps: u64) -> [Cost; 3] {
-    let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() }).expect("a pool starts");
-    let rayon = rayon::ThreadPoolBuilder::new().num_threads(workers).build().expect("a rayon pool starts");
-    let mut best = [Cost { wall: f64::INFINITY, cpu: f64::INFINITY }; 3];
+/// Both pools with equally many workers.
+struct Pools {
+    ours: Pool,
+    rayon: rayon::ThreadPool,
+}
+
+impl Pools {
+    fn new(workers: usize) -> Self {
+        Self {
+            ours: Pool::new(PoolConfig { workers, ..PoolConfig::default() }).expect("a pool starts"),
+            rayon: rayon::ThreadPoolBuilder::new().num_threads(workers).build().expect("a rayon pool starts"),
+        }
+    }
+}
+
+fn measure(Pools { ours: pool, rayon }: &Pools, tasks: u64, steps: u64) -> [Cost; 5] {
+    let mut best = [Cost { wall: f64::INFINITY, cpu: f64::INFINITY }; 5];
     for _ in 0..ROUNDS {
         let costs = [
-            cost(tasks, || ours(&pool, tasks, steps)),
-            cost(tasks, || rayon_spawn(&rayon, tasks, steps)),
-            cost(tasks, || rayon_iter(&rayon, tasks, steps)),
+            cost(tasks, || spawn_all(pool, tasks, steps)),
+            cost(tasks, || spawn(pool, tasks, steps)),
+            cost(tasks, || rayon_spawn(rayon, tasks, steps)),
+            cost(tasks, || rayon_channel(rayon, tasks, steps)),
+            cost(tasks, || rayon_iter(rayon, tasks, steps)),
         ];
         for (best, cost) in best.iter_mut().zip(costs) {
             *best = Cost { wall: best.wall.min(cost.wall), cpu: best.cpu.min(cost.cpu) };
@@ -82,14 +105,34 @@ fn measure(workers: usize, tasks: u64, steps: u64) -> [Cost; 3] {
     best
 }
 
-fn ours(pool: &Pool, tasks: u64, steps: u64) -> u64 {
+fn spawn_all(pool: &Pool, tasks: u64, steps: u64) -> u64 {
     let group = pool.group(GroupOptions { max_queued: usize::MAX, ..GroupOptions::default() });
     group.spawn_all((0..tasks).map(|n| ("work", move |_: &TaskCtx| work(n, steps))));
     group.results().filter_map(|(_, outcome)| outcome.done()).fold(0, u64::wrapping_add)
 }
 
-/// What gives the same as a group does: one closure per task, each result delivered as it comes.
+fn spawn(pool: &Pool, tasks: u64, steps: u64) -> u64 {
+    let group = pool.group(GroupOptions { max_queued: usize::MAX, ..GroupOptions::default() });
+    for n in 0..tasks {
+        group.spawn("work", move |_| work(n, steps));
+    }
+    group.results().filter_map(|(_, outcome)| outcome.done()).fold(0, u64::wrapping_add)
+}
+
+/// One closure per task, nothing delivered: results are thrown away.
 fn rayon_spawn(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
+    pool.in_place_scope_fifo(|scope| {
+        for n in 0..tasks {
+            scope.spawn_fifo(move |_| {
+                black_box(work(n, steps));
+            });
+        }
+    });
+    0
+}
+
+/// What does the same as a group: one closure per task, each result delivered as it comes.
+fn rayon_channel(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
     let (sender, results) = mpsc::channel();
     pool.in_place_scope_fifo(|scope| {
         for n in 0..tasks {
@@ -142,6 +185,33 @@ fn decision_ns() -> f64 {
     (0..100).map(|_| round()).fold(f64::INFINITY, f64::min)
 }
 
+/// Shares of worker time while all four classes have work waiting, in tasks of 50, 100, 200 and 400 µs.
+fn shares(per_us: u64) {
+    // A small burst, so that its use does not colour a short measurement.
+    let config = PoolConfig { workers: 2, critical_burst: Duration::from_millis(1), ..PoolConfig::default() };
+    let pool = Pool::new(config).expect("a pool starts");
+    let groups: Vec<_> = Priority::ALL
+        .into_iter()
+        .enumerate()
+        .map(|(i, priority)| {
+            let group =
+                pool.group(GroupOptions { priority, max_queued: usize::MAX, ..GroupOptions::default() });
+            let steps = per_us * (50 << i);
+            group.spawn_all((0..100_000).map(|n| ("work", move |_: &TaskCtx| work(n, steps))));
+            group
+        })
+        .collect();
+    let before = pool.snapshot().busy.0;
+    std::thread::sleep(Duration::from_secs(3));
+    let busy = pool.snapshot().busy.0;
+    groups.iter().for_each(|group| group.cancel());
+    let spent: Vec<f64> =
+        busy.iter().zip(before).map(|(after, before)| (*after - before).as_secs_f64()).collect();
+    let total: f64 = spent.iter().sum();
+    let shares: Vec<String> = spent.iter().map(|s| format!("{:.1}", 100.0 * s / total)).collect();
+    println!("\nmeasured shares under saturation, weights 40/30/20/10: {} %", shares.join("/"));
+}
+
 /// Memory of queued tasks: resident size before and after queuing a million behind a blocked worker.
 fn queue_a_million() {
     let pool = Pool::new(PoolConfig { workers: 1, ..PoolConfig::default() }).expect("a pool starts");
@@ -154,7 +224,7 @@ fn queue_a_million() {
     group.spawn_all((0..1_000_000_u64).map(|n| ("queued", move |_: &TaskCtx| n)));
     let ns = start.elapsed().as_nanos() as f64 / 1e6;
     let bytes = resident_bytes().saturating_sub(before) as f64 / 1e6;
-    println!("\na million queued tasks: {bytes:.0} bytes and {ns:.0} ns to queue each");
+    println!("a million queued tasks: {bytes:.0} bytes and {ns:.0} ns to queue each");
     drop(open);
     group.cancel();
 }

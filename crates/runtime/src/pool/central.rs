@@ -117,6 +117,21 @@ impl Central {
         count
     }
 
+    /// Queues one task; gives it back when the group has no room.
+    pub(super) fn enqueue_one(&mut self, key: GroupKey, task: BoxedTask) -> Result<(), BoxedTask> {
+        let queue = self.queue(key);
+        if queue.tasks.len() >= queue.max_queued {
+            return Err(task);
+        }
+        queue.tasks.push_back(task);
+        let (flow, first) = (queue.flow, queue.tasks.len() == 1);
+        if first {
+            self.turns[flow.index()].push_back(key);
+        }
+        self.policy.arrive(flow, 1);
+        Ok(())
+    }
+
     /// Takes a group's queued tasks away.
     pub(super) fn drain(&mut self, key: GroupKey) -> VecDeque<BoxedTask> {
         let queue = self.queue(key);

@@ -127,9 +127,8 @@ impl<T: Send + 'static> Group<T> {
     where
         F: FnOnce(&TaskCtx<'_>) -> T + Send + 'static,
     {
-        let mut one = Chunk(VecDeque::with_capacity(1));
-        let index = self.job(label.into(), body, &mut one);
-        self.core.head.submit(&mut one);
+        let (index, task) = self.job(label.into(), body);
+        self.core.head.submit_one(task);
         index
     }
 
@@ -144,7 +143,7 @@ impl<T: Send + 'static> Group<T> {
         let mut count = 0;
         loop {
             for (label, body) in jobs.by_ref().take(CHUNK) {
-                self.job(label.into(), body, &mut chunk);
+                chunk.0.push_back(self.job(label.into(), body).1);
             }
             if chunk.0.is_empty() {
                 return count;
@@ -177,7 +176,7 @@ impl<T: Send + 'static> Group<T> {
             // Half a chunk of room at least, or every outcome would be followed by one small submission.
             if room >= CHUNK.min(window as usize).div_ceil(2) && !self.is_cancelled() {
                 for (label, body) in jobs.by_ref().take(room) {
-                    self.job(label.into(), body, &mut chunk);
+                    chunk.0.push_back(self.job(label.into(), body).1);
                 }
                 drawn += chunk.0.len() as u64;
             }
@@ -240,13 +239,12 @@ impl<T: Send + 'static> Group<T> {
         &self.core.head.token
     }
 
-    fn job<F>(&self, label: Label, body: F, into: &mut Chunk) -> u64
+    fn job<F>(&self, label: Label, body: F) -> (u64, BoxedTask)
     where
         F: FnOnce(&TaskCtx<'_>) -> T + Send + 'static,
     {
         let index = self.core.spawned.fetch_add(1, Ordering::Relaxed);
-        into.0.push_back(Box::new(Job { core: Arc::clone(&self.core), index, label, body }));
-        index
+        (index, Box::new(Job { core: Arc::clone(&self.core), index, label, body }))
     }
 }
 
@@ -327,6 +325,22 @@ impl Head {
                 return;
             }
             self.wait_for_room(central, queued);
+        }
+    }
+
+    /// As `submit`, for one task and without an allocation for its passage.
+    fn submit_one(&self, mut task: BoxedTask) {
+        loop {
+            let mut central = lock(&self.shared.central);
+            if central.shutdown || self.token.is_cancelled() {
+                drop(central);
+                return task.abandon();
+            }
+            task = match central.enqueue_one(self.key, task) {
+                Ok(()) => return self.shared.release(central, 1),
+                Err(task) => task,
+            };
+            self.wait_for_room(central, 0);
         }
     }
 
