@@ -36,8 +36,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
         None => spelled(&numbers, month)?,
     };
     let at = DateTime::from_parts(date, time.unwrap_or(Time::midnight()));
-    let ms = at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond();
-    Some(ms - zone * 60_000)
+    Some(utc_ms(at) - zone * 60_000)
 }
 
 /// Epoch milliseconds of year, month, day, hour, minute, second in a zone (`UTC`, `GMT+2`, a name);
@@ -50,9 +49,13 @@ pub(crate) fn from_parts(zone: &str, parts: [f64; 6]) -> Option<i64> {
     let span = span.try_minutes(minute).ok()?.try_seconds(second).ok()?;
     let at = first.at(0, 0, 0, 0).checked_add(span).ok()?;
     if let Some(minutes) = offset(zone) {
-        return Some(at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond() - minutes * 60_000);
+        return Some(utc_ms(at) - minutes * 60_000);
     }
     Some(at.to_zoned(TimeZone::get(zone).ok()?).ok()?.timestamp().as_millisecond())
+}
+
+fn utc_ms(at: DateTime) -> i64 {
+    at.duration_since(Date::constant(1970, 1, 1).at(0, 0, 0, 0)).as_millis() as i64
 }
 
 /// `31 Jan 2020` in any order, or `1 31 2020` (month first) and `2020 1 31`.
@@ -166,6 +169,7 @@ mod tests {
             assert_eq!(parse(text), new_year, "{text}");
         }
         assert_eq!(parse("20 Feb 2020 09:30"), Some(1_582_191_000_000));
+        assert_eq!(parse("9999-12-31T00:00:00"), Some(253_402_214_400_000));
         for text in ["", "soon", "99 Jan 2020", "2020-13-01"] {
             assert_eq!(parse(text), None, "{text}");
         }

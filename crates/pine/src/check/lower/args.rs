@@ -139,7 +139,7 @@ impl<'a> Checker<'a> {
             if rest.last() == Some(&i) {
                 continue;
             }
-            if places[param].is_some() {
+            if places[param].is_some() && self.version >= 6 {
                 return Err((i, Misfit::Twice(i)));
             }
             places[param] = Some(i);
@@ -222,8 +222,18 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Up to version 5 an argument may be given twice; the last one counts.
+    fn warn_of_repeats(&mut self, name: &str, chosen: &Chosen, given: &[Given<'a>]) {
+        let used = |i: &usize| chosen.places.contains(&Some(*i)) || chosen.rest.contains(i);
+        for i in (0..given.len()).filter(|i| !used(i)) {
+            let message = format!("{name}() gets one of its arguments twice; the last one counts");
+            self.warn("duplicate-argument", given[i].span, message, "remove one of them");
+        }
+    }
+
     /// Converts the arguments of a chosen overload and fills in what was left out.
     pub(super) fn arguments(&mut self, name: &str, chosen: &Chosen, given: &[Given<'a>]) -> Arguments {
+        self.warn_of_repeats(name, chosen, given);
         let mut out = Arguments { vals: Vec::with_capacity(chosen.places.len()), rest: Vec::new(), q: Q::Const };
         for (param, place) in chosen.sig.params.iter().zip(&chosen.places) {
             let val = match (place, param.need) {

@@ -282,6 +282,7 @@ impl<'a> Checker<'a> {
         if let Some(k) = fold(sig.name, &vals) {
             return self.constant(k);
         }
+        let name = if sig.name == "color" && vals.len() == 2 { "color.new" } else { sig.name };
         if self.version >= 6 && matches!(sig.name, "na" | "nz") && vals[0].t == T::Bool {
             let message = format!("{}() cannot take a bool since version 6", sig.name);
             self.error("na-bool", self.span, message, "a bool is never na: use it as it is");
@@ -292,7 +293,7 @@ impl<'a> Checker<'a> {
             Fx::NONE
         };
         let t = if t == T::Na { T::Float } else { t };
-        self.builtin(sig.name, vals, t, q, own)
+        self.builtin(name, vals, t, q, own)
     }
 
     fn indicator(&mut self, sig: &'static Sig, args: super::args::Arguments, t: T, span: Span) -> Val {
@@ -334,6 +335,10 @@ impl<'a> Checker<'a> {
 
     /// Lengths that are known now are checked now.
     fn check_length(&mut self, func: TaFunc, vals: &[Val], span: Span) {
+        // A pivot may be confirmed by the bar itself, and a call that is never reached does no harm.
+        if self.branches > 0 || matches!(func, TaFunc::PivotHigh | TaFunc::PivotLow) {
+            return;
+        }
         let fixed: Vec<_> = vals.iter().map(|v| v.k.as_ref().and_then(K::number)).collect();
         if let Err(message) = springtide_engine::ta::validate(func, &fixed) {
             self.error("argument-value", span, message, "");

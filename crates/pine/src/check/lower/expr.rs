@@ -116,6 +116,11 @@ impl<'a> Checker<'a> {
         if name == "na" {
             return Some(self.na());
         }
+        if self.version == 4
+            && let "strategy.long" | "strategy.short" = name
+        {
+            return Some(self.constant(K::Bool(name == "strategy.long")));
+        }
         let variable = self.tables.variables.get(name)?;
         let (t, q, name) = (variable.ty.clone(), variable.q, variable.name);
         Some(match variable.value {
@@ -437,9 +442,6 @@ impl<'a> Checker<'a> {
             (T::Na, t) | (t, T::Na) => t.clone(),
             (T::Int, T::Float) | (T::Float, T::Int) => T::Float,
             (T::Bool, n) | (n, T::Bool) if n.is_number() && self.version <= 5 => T::Bool,
-            (T::Code("direction"), T::Bool) | (T::Bool, T::Code("direction")) if self.version == 4 => {
-                T::Code("direction")
-            }
             (T::Array(a), T::Array(b)) if self.same_element(a, b) => T::Array(Box::new(self.known(a, b))),
             (T::Matrix(a), T::Matrix(b)) if self.same_element(a, b) => T::Matrix(Box::new(self.known(a, b))),
             (T::Map(k, v), T::Map(l, w)) if self.same_element(k, l) && self.same_element(v, w) => {
@@ -464,13 +466,17 @@ impl<'a> Checker<'a> {
                 let span = self.span;
                 self.truth(val, span)
             }
-            (T::Code("direction"), T::Bool) => self.direction(val),
             _ => Val { t: t.clone(), ..val },
         }
     }
 
-    /// Version 4 says `long = true`.
-    fn direction(&mut self, val: Val) -> Val {
+    /// Version 4 says `long = true`, and `strategy.long` is a bool there.
+    fn direction(&mut self, val: Val, span: Span) -> Val {
+        let val = self.truth(val, span);
+        if let Some(K::Bool(long)) = val.k {
+            let e = self.num(if long { 1.0 } else { -1.0 });
+            return Val { e, k: None, t: T::Code("direction"), ..val };
+        }
         let (long, short) = (self.num(1.0), self.num(-1.0));
         let e = self.expr(Expr::Select(val.e, long, short));
         Val { e, k: None, t: T::Code("direction"), ..val }
@@ -484,7 +490,7 @@ impl<'a> Checker<'a> {
                 self.joined(op, &a, &b)
             }
             BinaryOp::Eq | BinaryOp::Ne => self.equality(op, a, b, span),
-            BinaryOp::Add if matches!((&a.t, &b.t), (T::Str, T::Str | T::Na) | (T::Na, T::Str)) => {
+            BinaryOp::Add if matches!((&a.t, &b.t), (T::Str, T::Str | T::Na | T::Unknown) | (T::Na | T::Unknown, T::Str)) => {
                 self.concatenation(a, b)
             }
             _ if !a.t.numberish() || !b.t.numberish() => self.bad_operands(op, &a, &b, span),
@@ -620,6 +626,9 @@ impl<'a> Checker<'a> {
             (T::Float, T::Int) => 8,
             (f, T::Bool) if f.is_number() && self.version <= 5 => 4,
             (T::Bool, T::Code("direction" | "gaps" | "lookahead")) => 2,
+            (f, T::Code("direction")) if f.is_number() && self.version == 4 => 4,
+            (T::Code("direction"), T::Str) => 4,
+            (T::Code("lookahead"), T::Code("gaps")) if self.version == 4 => 2,
             (T::Array(a), T::Array(b)) | (T::Matrix(a), T::Matrix(b)) if self.same_element(a, b) => 1,
             (T::Map(k, v), T::Map(l, w)) if self.same_element(k, l) && self.same_element(v, w) => 1,
             _ => return None,
@@ -638,9 +647,23 @@ impl<'a> Checker<'a> {
             (_, T::Any) => val,
             (T::Float, T::Int) => self.narrowed(val, span, what),
             (T::Int | T::Float, T::Bool) => self.truth(val, span),
-            (T::Bool, T::Code("direction")) => self.direction(val),
+            (T::Bool | T::Int | T::Float, T::Code("direction")) => self.direction(val, span),
+            (T::Code("direction"), T::Str) => self.direction_name(val, span),
             _ => Val { t: to.clone(), ..val },
         }
+    }
+
+    /// Constant directions are texts in places that want one.
+    fn direction_name(&mut self, val: Val, span: Span) -> Val {
+        let name = match self.program.exprs[val.e.index()] {
+            Expr::Num(x) if x > 0.0 => "long",
+            Expr::Num(_) => "short",
+            _ => {
+                self.error("type-mismatch", span, "a text is wanted, not a direction", "");
+                return self.unknown();
+            }
+        };
+        self.constant(K::Str(name.into()))
     }
 
     /// A float where an int is wanted: whole constants pass, others are an error.

@@ -136,6 +136,8 @@ struct Checker<'a> {
     declaring: &'a str,
     /// Above zero: this code may be skipped on some bars, or run more than once.
     conditional: u32,
+    /// Above zero: this code may never be reached.
+    branches: u32,
     /// Above zero: this code runs on other bars, for `request.*`.
     in_request: u32,
     /// Loops around this code, in this function.
@@ -180,6 +182,7 @@ impl<'a> Checker<'a> {
             input_keys: FxHashSet::default(),
             declaring: "",
             conditional: 0,
+            branches: 0,
             in_request: 0,
             loops: 0,
             depth: 0,
@@ -280,7 +283,9 @@ impl<'a> Checker<'a> {
     fn under<R>(&mut self, decided_by: Q, f: impl FnOnce(&mut Self) -> R) -> (Vec<Stmt>, R) {
         let step = u32::from(decided_by > Q::Input);
         self.conditional += step;
+        self.branches += 1;
         let result = self.in_block(f);
+        self.branches -= 1;
         self.conditional -= step;
         result
     }

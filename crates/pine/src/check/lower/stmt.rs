@@ -75,6 +75,11 @@ impl<'a> Checker<'a> {
     fn declaration(&mut self, mode: DeclMode, ty: Option<&'a ast::TypeRef>, name: &'a Ident, value: &'a ast::Expr) {
         let outer = std::mem::replace(&mut self.declaring, &name.name);
         let declared = ty.map(|ty| self.written_type(ty));
+        if mode == DeclMode::Plain && declared.is_none() && self.refers_to_itself(name, value) {
+            self.recursive_declaration(name, value);
+            self.declaring = outer;
+            return;
+        }
         let binding = if mode == DeclMode::Plain {
             self.plain_declaration(declared, ty, name, value)
         } else {
@@ -82,6 +87,24 @@ impl<'a> Checker<'a> {
         };
         self.declaring = outer;
         self.bind(name, binding);
+    }
+
+    /// `x = nz(x[1]) + 1`: scripts of version 4 still use this form of older versions.
+    fn refers_to_itself(&self, name: &Ident, value: &ast::Expr) -> bool {
+        let new = || self.find(&name.name).is_none() && !self.tables.variables.contains_key(name.name.as_str());
+        self.version == 4 && mentions(value, &name.name) && new()
+    }
+
+    fn recursive_declaration(&mut self, name: &'a Ident, value: &'a ast::Expr) {
+        let message = format!("'{}' is used in its own declaration", name.name);
+        let hint = format!("declare it first: `{0} = 0.0`, then `{0} := ...`", name.name);
+        self.warn("self-reference", name.span, message, hint);
+        let id = self.new_var(self.local_name(&name.name), T::Float, Q::Series, false);
+        self.bind(name, Binding::Var(id));
+        let val = self.expression(value);
+        self.check_storable(&val, name, value.span);
+        self.settle(id, val.t.clone());
+        self.push(Stmt::Set(id, val.e));
     }
 
     fn plain_declaration(
@@ -156,6 +179,10 @@ impl<'a> Checker<'a> {
             let (more, coerced) = self.in_block(|c| c.coerce(val, &t, value.span, "the variable"));
             block.extend(more);
             val = coerced;
+        }
+        let never_changes = val.q <= Q::Input && !self.assigned.contains(name.name.as_str());
+        if never_changes && block.is_empty() && self.can_alias(&val) {
+            return Binding::Value(val);
         }
         self.check_storable(&val, name, value.span);
         let text = self.local_name(&name.name);
@@ -340,5 +367,19 @@ impl<'a> Checker<'a> {
         let what = format!("the field '{}'", field.name);
         let val = self.coerce(val, &t, value.span, &what);
         self.push(Stmt::SetField { object: object.e, field: index, value: val.e });
+    }
+}
+
+/// Whether a name stands somewhere in an expression (blocks left out).
+fn mentions(expr: &ast::Expr, name: &str) -> bool {
+    let any = |exprs: &[&ast::Expr]| exprs.iter().any(|e| mentions(e, name));
+    match &expr.kind {
+        ExprKind::Name(n) => n == name,
+        ExprKind::Field(base, _) | ExprKind::Unary(_, base) => any(&[base]),
+        ExprKind::Index(a, b) | ExprKind::Binary(_, a, b) => any(&[a, b]),
+        ExprKind::Ternary(a, b, c) => any(&[a, b, c]),
+        ExprKind::Call { args, .. } => args.iter().any(|a| mentions(&a.value, name)),
+        ExprKind::Tuple(items) => items.iter().any(|i| mentions(i, name)),
+        _ => false,
     }
 }
