@@ -20,7 +20,7 @@ use std::{
 
 /// How long a reader of results naps before it asks to be woken. While it naps, results gather and nobody
 /// pays for waking it, which would cost more than a short task.
-const NAP: Duration = Duration::from_micros(500);
+const NAP: Duration = Duration::from_millis(1);
 /// Results at which a napping reader is woken all the same.
 const NAP_RESULTS: usize = 1_024;
 /// Tasks moved into the queues at once by [`Group::spawn_all`] and [`Group::feed`].
