@@ -4,14 +4,13 @@
 //! A window's sum depends on the order of its additions, and where two averages meet, its last
 //! bit decides a trade. There are two orders, chosen by [`Sums`]:
 //!
-//! **Exact.** A window's sum is the difference of two running totals, each held as an unevaluated
-//! pair `hi + lo` of doubles. Values are added oldest first, one [`two_sum`] each: `hi` takes the
-//! rounded sum and `lo` collects the rounding errors. The window's sum is
-//! `(hi_now − hi_then)` taken exactly, plus `(lo_now − lo_then)`, rounded once at the end. For
-//! data whose values lie within some fifty binary orders of magnitude of their total every step
-//! but that last rounding is exact, so a sum is the correctly rounded sum of its window whatever
-//! came before it, does not drift, and does not depend on how often the length changed. Equal
-//! windows give equal sums.
+//! **Exact.** The sum is held as an unevaluated pair `s + r` of doubles. A value `x` that pushes
+//! `x₀` out changes it by `d + d' = x − x₀` (`x₀` = 0 while the window fills), exactly, with one
+//! [`two_sum`]; a second one adds `d` to `s`; `r` collects `d'` and the error of the second. What
+//! is shown is `s + r`, rounded once. For data whose values lie within some fifty binary orders of
+//! magnitude of their sum every step but that last rounding is exact, so a sum is the correctly
+//! rounded sum of its window whatever came before it and does not drift; equal windows give equal
+//! sums. When the length changes, the pair is built anew, oldest value first.
 //!
 //! **TradingView.** The accumulator that TradingView's exported values reveal: a sum `s` with a
 //! compensation `c`. A value `x` that pushes the entry `d` (stored n values ago; 0 at first) out
@@ -215,32 +214,46 @@ impl<T: Copy + Default> Ring<T> {
 #[derive(Clone, Debug)]
 pub(super) struct WinSum {
     sums: Sums,
-    /// Running total, or sum of the window.
     sum: f64,
-    /// The total's rounding errors, or the sum's compensation.
+    /// The sum's rounding errors, or its compensation.
     rest: f64,
-    /// Totals after each value (the first one before any), or values with their entries.
-    past: Ring<(f64, f64)>,
-    /// Length the accumulator of TradingView's kind describes; 0 when it describes none.
+    past: Ring<f64>,
+    /// What TradingView's accumulator stored for each value.
+    entries: Ring<f64>,
+    /// Length that `sum` describes; 0 when it describes none.
     n: usize,
 }
 
 impl WinSum {
     /// For windows up to `len`.
     pub(super) fn new(len: Len) -> Self {
-        let past = Ring::new(len.reach().saturating_add(1));
-        let mut sum = Self { sums: len.sums, sum: 0.0, rest: 0.0, past, n: 0 };
-        sum.reset();
-        sum
+        let ring = || Ring::new(len.reach());
+        Self { sums: len.sums, sum: 0.0, rest: 0.0, past: ring(), entries: ring(), n: 0 }
     }
 
     /// Takes `x` in unless it is na, and returns the sum of the last `n` values: NaN while there
     /// are fewer, or for `n` = 0. On na the sum of before is repeated.
     #[inline(always)]
     pub(super) fn next(&mut self, x: f64, n: usize) -> f64 {
+        let na = is_na(x);
+        if n == 0 || n != self.n && (n == 1 || self.past.count() > 0) {
+            if !na {
+                self.push(x, x);
+            }
+            self.rebase(n);
+        } else if !na {
+            self.n = n;
+            match self.sums {
+                Sums::Exact => self.add_exact(x, n),
+                Sums::TradingView => self.add_compensated(x, n),
+            }
+        }
+        if n == 0 || self.past.count() < n {
+            return f64::NAN;
+        }
         match self.sums {
-            Sums::Exact => self.next_exact(x, n),
-            Sums::TradingView => self.next_compensated(x, n),
+            Sums::Exact => self.sum + self.rest,
+            Sums::TradingView => self.sum,
         }
     }
 
@@ -251,99 +264,78 @@ impl WinSum {
     }
 
     #[inline(always)]
-    fn next_exact(&mut self, x: f64, n: usize) -> f64 {
-        if !is_na(x) {
-            let (s, e) = two_sum(self.sum, x);
-            let rest = self.rest + e;
-            (self.sum, self.rest) = (s, rest);
-            self.past.push((s, rest));
-        }
-        if n == 0 || n >= self.past.count() {
-            return f64::NAN;
-        }
-        let (hi, lo) = self.past.back(n);
-        let (d, e) = two_sum(self.sum, -hi);
-        d + (e + (self.rest - lo))
+    fn add_exact(&mut self, x: f64, n: usize) {
+        let gone = if self.past.count() >= n { self.past.back(n - 1) } else { 0.0 };
+        let (d, e) = two_sum(x, -gone);
+        let (s, f) = two_sum(self.sum, d);
+        self.sum = s;
+        self.rest += e + f;
+        self.past.push(x);
     }
 
     #[inline(always)]
-    fn next_compensated(&mut self, x: f64, n: usize) -> f64 {
-        let na = is_na(x);
-        if n == 0 {
-            self.n = 0;
-            if !na {
-                self.past.push((x, x));
-            }
-            return f64::NAN;
-        }
-        if n != self.n {
-            // A window of one is the value itself and leaves no accumulator to go on from.
-            let fresh = self.past.count() == 0;
-            self.n = if n == 1 { 0 } else { n };
-            if !na && (!fresh || n == 1) {
-                self.past.push((x, x));
-            }
-            if !fresh || n == 1 {
-                self.rebase(n, true);
-                return self.shown(n);
-            }
-        }
-        if na {
-            return self.shown(n);
-        }
+    fn add_compensated(&mut self, x: f64, n: usize) {
         let (s, c) = (self.sum, self.rest);
         let shift = x + c.abs();
-        let fires = c != 0.0 && x != 0.0 && shift != 0.0 && c.abs() - (shift - x) > 0.0;
-        let gone = if self.past.count() >= n { self.past.back(n - 1).1 } else { 0.0 };
-        if fires {
-            self.past.push((x, x));
-            self.rebase(n, false);
-        } else {
-            let y = -gone - c;
-            let t = s + y;
-            let e = (t - s) - y;
-            let z = x - e;
-            let sum = t + z;
-            (self.sum, self.rest) = (sum, (sum - t) - z);
-            self.past.push((x, z));
+        if c != 0.0 && x != 0.0 && shift != 0.0 && c.abs() - (shift - x) > 0.0 {
+            self.push(x, x);
+            let held = n.min(self.past.count());
+            (self.sum, self.rest) = (newest_first(&self.past, held), 0.0);
+            return;
         }
-        self.shown(n)
+        let gone = if self.past.count() >= n { self.entries.back(n - 1) } else { 0.0 };
+        let y = -gone - c;
+        let t = s + y;
+        let e = (t - s) - y;
+        let z = x - e;
+        self.sum = t + z;
+        self.rest = (self.sum - t) - z;
+        self.push(x, z);
     }
 
     #[inline(always)]
-    fn shown(&self, n: usize) -> f64 {
-        if self.past.count() < n { f64::NAN } else { self.sum }
+    fn push(&mut self, value: f64, entry: f64) {
+        self.past.push(value);
+        if self.sums == Sums::TradingView {
+            self.entries.push(entry);
+        }
     }
 
-    /// The plain sum of the window, newest first; entries become the values if `all` of them are
-    /// to be stored anew.
-    #[inline(always)]
-    fn rebase(&mut self, n: usize, all: bool) {
+    /// Describes the last `n` values anew. TradingView's accumulator takes a window of one for
+    /// the value itself, which leaves nothing to go on from.
+    #[cold]
+    #[inline(never)]
+    fn rebase(&mut self, n: usize) {
         let held = n.min(self.past.count());
-        (self.sum, self.rest) = (rebased(&mut self.past, held, all), 0.0);
+        self.n = if n == 1 && self.sums == Sums::TradingView { 0 } else { n };
+        match self.sums {
+            Sums::Exact => (self.sum, self.rest) = oldest_first(&self.past, held),
+            Sums::TradingView => {
+                (self.sum, self.rest) = (newest_first(&self.past, held), 0.0);
+                for back in 0..held {
+                    *self.entries.back_mut(back) = self.past.back(back);
+                }
+            }
+        }
     }
 
     pub(super) fn reset(&mut self) {
-        (self.sum, self.rest) = (0.0, 0.0);
-        self.n = 0;
+        (self.sum, self.rest, self.n) = (0.0, 0.0, 0);
         self.past.reset();
-        if self.sums == Sums::Exact {
-            self.past.push((0.0, 0.0));
-        }
+        self.entries.reset();
     }
 }
 
-fn rebased(past: &mut Ring<(f64, f64)>, held: usize, all: bool) -> f64 {
-    let mut sum = 0.0;
-    for back in 0..held {
-        let entry = past.back_mut(back);
-        // The newest value starts the sum; adding it to 0 would only turn a −0 round.
-        sum = if back == 0 { entry.0 } else { entry.0 + sum };
-        if all {
-            entry.1 = entry.0;
-        }
-    }
-    sum
+fn oldest_first(values: &Ring<f64>, held: usize) -> (f64, f64) {
+    values.oldest_first(held).fold((0.0, 0.0), |(s, r), x| {
+        let (s, e) = two_sum(s, x);
+        (s, r + e)
+    })
+}
+
+/// The newest value starts the sum: adding it to 0 would turn −0 round.
+fn newest_first(values: &Ring<f64>, held: usize) -> f64 {
+    values.newest_first(held).reduce(|sum, x| x + sum).unwrap_or(0.0)
 }
 
 /// A value per call and the value of the call before.

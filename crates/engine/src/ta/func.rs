@@ -245,8 +245,8 @@ pub fn validate(func: TaFunc, fixed: &[Option<f64>]) -> Result<(), String> {
     for (param, value) in func.params().iter().zip(fixed) {
         let Some(value) = *value else { continue };
         let bound = match param.kind {
-            ParamKind::Length if !(value >= 1.0) => "> 0",
-            ParamKind::Index if !(value > -1.0) => ">= 0",
+            ParamKind::Length if value.is_nan() || value < 1.0 => "> 0",
+            ParamKind::Index if value.is_nan() || value <= -1.0 => ">= 0",
             _ => continue,
         };
         let shown = if value.is_nan() { "na".to_owned() } else { value.trunc().to_string() };

@@ -3,7 +3,8 @@
 //! [`TaFunc`] is the catalogue. A [`TaState`] is the memory of one call site and is stepped bar
 //! by bar; [`run_column`] computes a whole series at once over the same code. Values are doubles:
 //! na is NaN, truth is 0 or 1. Definitions are those of the Pine language, checked against values
-//! that TradingView exported; where TA-Lib's differ, see `talib`.
+//! that TradingView exported; where TA-Lib's are wanted, the feature `talib` adds a module of that
+//! name.
 //!
 //! # Rules that hold everywhere
 //! - **na.** A non-finite argument is na. Sums skip it and repeat their last result, and so do
@@ -30,6 +31,8 @@ mod rank;
 mod spread;
 mod state;
 mod sweep;
+#[cfg(feature = "talib")]
+pub mod talib;
 mod trend;
 mod volume;
 

@@ -16,7 +16,6 @@ pub enum ColumnArg<'a> {
 
 macro_rules! kernels {
     ($($func:ident => $kernel:ty,)*) => {
-        #[expect(clippy::large_enum_variant, reason = "a state is created once per call site")]
         enum Inner { $($func($kernel),)* }
 
         impl Inner {
@@ -125,7 +124,12 @@ kernels! {
 ///
 /// All values are doubles: na is NaN, a truth value is 0 or 1, integers are whole numbers. An
 /// invalid length (below 1 or na) gives na; [`super::validate`] reports one that is known early.
-pub struct TaState(Inner);
+pub struct TaState {
+    inner: Inner,
+    args: Args,
+    outs: Outs,
+    outputs: usize,
+}
 
 impl TaState {
     /// A state before its first call. `fixed[k]` is `Some` when argument `k` is known before the
@@ -137,12 +141,17 @@ impl TaState {
 
     /// As [`TaState::new`], with the order of summation.
     pub fn with_sums(func: TaFunc, sums: Sums, fixed: &[Option<f64>]) -> Self {
-        Self(Inner::new(func, Fixed { args: fixed, sums }))
+        Self {
+            inner: Inner::new(func, Fixed { args: fixed, sums }),
+            args: [f64::NAN; MAX_ARGS],
+            outs: [f64::NAN; MAX_OUTS],
+            outputs: func.outputs(),
+        }
     }
 
     /// The function this state belongs to.
     pub fn func(&self) -> TaFunc {
-        self.0.func()
+        self.inner.func()
     }
 
     /// One call on chart bar `i` of `bars`. `args` holds the current value of every argument
@@ -155,19 +164,16 @@ impl TaState {
     /// When `out` is shorter than the number of outputs or `i` is no bar.
     #[inline]
     pub fn step(&mut self, bars: &BarsView<'_>, i: usize, args: &[f64], out: &mut [f64]) {
-        let mut a = [f64::NAN; MAX_ARGS];
-        for (to, from) in a.iter_mut().zip(args) {
+        for (to, from) in self.args.iter_mut().zip(args) {
             *to = *from;
         }
-        let mut o = [f64::NAN; MAX_OUTS];
-        self.0.step(bars, i, &a, &mut o);
-        let n = self.func().outputs();
-        out[..n].copy_from_slice(&o[..n]);
+        self.inner.step(bars, i, &self.args, &mut self.outs);
+        out[..self.outputs].copy_from_slice(&self.outs[..self.outputs]);
     }
 
     /// Back to before the first call, keeping allocated storage.
     pub fn reset(&mut self) {
-        self.0.reset();
+        self.inner.reset();
     }
 }
 

@@ -103,8 +103,8 @@ impl Kernel for Supertrend {
             if !(upper < before.upper || before.close > before.upper) {
                 upper = before.upper;
             }
-            let up = if before.above { close > upper } else { !(close < lower) };
-            self.direction = if up { -1.0 } else { 1.0 };
+            let fell = if before.above { close <= upper } else { close < lower };
+            self.direction = if fell { 1.0 } else { -1.0 };
         }
         let line = if self.direction < 0.0 { lower } else { upper };
         self.before = Some(Bands { upper, lower, close, above: line == upper });
@@ -131,7 +131,8 @@ pub(super) struct Sar {
 impl Sar {
     fn begin(&mut self, start: f64, high: f64, low: f64) {
         self.speed = start;
-        self.long = !(self.highs[0] > high);
+        let fell = self.highs[0] > high;
+        self.long = !fell;
         (self.stop, self.peak) = if self.long { (self.lows[0], high) } else { (self.highs[0], low) };
     }
 
