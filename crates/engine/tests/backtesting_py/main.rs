@@ -288,7 +288,7 @@ fn compare_stats(s: &Value, sim: &Sim<'_>, want: &Value, bad: &mut Vec<String>) 
     // Volatility is the root of a difference of two numbers near one: what is left of it when it is tiny
     // carries their rounding, and the Sharpe ratio divides by it.
     let volatility = want.get("Volatility (Ann.) [%]").map_or(f64::NAN, number) / 100.0;
-    let cancelled = (1e-15 / (volatility * volatility)).max(1e-9).min(1e-6);
+    let cancelled = (1e-15 / (volatility * volatility)).clamp(1e-9, 1e-6);
     for (name, value) in rows {
         let relative =
             if matches!(name, "Volatility (Ann.) [%]" | "Sharpe Ratio") { cancelled } else { 1e-9 };
