@@ -1,6 +1,6 @@
 //! Bars on which the strategy has nothing to say.
 
-use super::Broker;
+use super::{Broker, orders::EntryOrder};
 
 impl Broker<'_> {
     /// Does the broker's work for the bars after the current one and before `to` without the strategy.
@@ -11,7 +11,7 @@ impl Broker<'_> {
     /// run out, one scan of highs and lows.
     pub fn advance(&mut self, to: usize) -> usize {
         let mut next = self.opened.map_or(0, |i| i + 1);
-        while next < to {
+        while next < to && self.may_stir() {
             next = self.quiet_until(next, to);
             if next < to {
                 if self.open_bar(next) > 0 {
@@ -27,6 +27,13 @@ impl Broker<'_> {
         to
     }
 
+    /// Something could happen without the strategy.
+    #[inline]
+    fn may_stir(&self) -> bool {
+        let orders = !(self.entries.is_empty() && self.closes.is_empty() && self.legs.is_empty());
+        orders || self.risk.watches() || (self.books.position != 0.0 && self.margin_percent() > 0.0)
+    }
+
     /// The current bar becomes `i`, on which and before which nothing happened.
     fn skip_to(&mut self, i: usize) {
         self.bar = i;
@@ -38,10 +45,12 @@ impl Broker<'_> {
 
     /// The first bar of `from..to` that needs a look; `to` when none does.
     fn quiet_until(&self, from: usize, to: usize) -> usize {
-        let market = !self.closes.is_empty() || self.entries.iter().any(|o| o.is_market());
         // A trailing stop moves with every bar, and limits on the account watch every bar.
-        let moving = self.legs.iter().any(|leg| leg.trailing && !leg.done);
-        if market || moving || self.risk.watches() {
+        if !self.closes.is_empty()
+            || self.risk.watches()
+            || self.entries.iter().any(EntryOrder::is_market)
+            || self.legs.iter().any(|leg| leg.trailing && !leg.done)
+        {
             return from;
         }
         let (mut above, mut below) = self.fences();

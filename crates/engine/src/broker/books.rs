@@ -53,20 +53,24 @@ impl OpenTrade {
     }
 }
 
-/// Highest high and lowest low. Four lanes of plain comparisons, which the compiler turns into vectors;
-/// `f64::max` would not be.
+/// Highest high and lowest low.
 fn extremes(high: &[f64], low: &[f64]) -> (f64, f64) {
-    let (mut h, mut l) = ([f64::NEG_INFINITY; 4], [f64::INFINITY; 4]);
-    let (chunks, rest) = (high.chunks_exact(4).zip(low.chunks_exact(4)), high.len() / 4 * 4);
-    for (a, b) in chunks {
-        for k in 0..4 {
-            h[k] = if a[k] > h[k] { a[k] } else { h[k] };
-            l[k] = if b[k] < l[k] { b[k] } else { l[k] };
-        }
+    (
+        fold(high, f64::NEG_INFINITY, |a, b| if b > a { b } else { a }),
+        fold(low, f64::INFINITY, |a, b| if b < a { b } else { a }),
+    )
+}
+
+/// Folds by a plain comparison, two lanes at a time so that neither waits for the other. (`f64::max`
+/// has to mind NaN, which costs several instructions.)
+#[inline]
+fn fold(values: &[f64], start: f64, better: impl Fn(f64, f64) -> f64) -> f64 {
+    let (mut a, mut b) = (start, start);
+    let mut pairs = values.chunks_exact(2);
+    for pair in &mut pairs {
+        (a, b) = (better(a, pair[0]), better(b, pair[1]));
     }
-    let top = high[rest..].iter().chain(&h).copied().fold(f64::NEG_INFINITY, f64::max);
-    let bottom = low[rest..].iter().chain(&l).copied().fold(f64::INFINITY, f64::min);
-    (top, bottom)
+    pairs.remainder().iter().fold(better(a, b), |a, b| better(a, *b))
 }
 
 /// Orders by what became of them.
@@ -185,6 +189,8 @@ pub(super) struct Books<'a> {
 
 impl<'a> Books<'a> {
     pub fn new(bars: BarsView<'a>, initial: f64, point_value: f64) -> Self {
+        // A guess that spares most runs the copying of growing lists.
+        let trades = (bars.len() / 64).clamp(4, 512);
         Self {
             bars,
             initial,
@@ -193,7 +199,7 @@ impl<'a> Books<'a> {
             position: 0.0,
             open: Vec::new(),
             holdings: Vec::new(),
-            closed: Vec::new(),
+            closed: Vec::with_capacity(trades),
             net_profit: 0.0,
             gross_profit: 0.0,
             gross_loss: 0.0,
@@ -205,7 +211,7 @@ impl<'a> Books<'a> {
             margin_calls: 0,
             max_held: (0.0, 0.0),
             fills: 0,
-            segments: Vec::new(),
+            segments: Vec::with_capacity(2 * trades),
             events: Vec::new(),
             watch: EquityWatch { peak: initial, trough: initial, ..EquityWatch::default() },
             keys: 0,
@@ -296,7 +302,9 @@ impl<'a> Books<'a> {
         let entry_fee = trade.commission * share;
         let gross = trade.side.sign() * self.point_value * qty * (price - trade.entry_price);
         let (max_runup, max_drawdown) = trade.swing(qty, self.point_value);
-        let closed = Trade {
+        let profit = gross - entry_fee - fee;
+        // Built in its place: a trade is large enough that moving it about shows.
+        self.closed.push(Trade {
             side: trade.side,
             qty,
             entry_bar: trade.entry_bar,
@@ -309,35 +317,36 @@ impl<'a> Books<'a> {
             exit_comment: name.comment,
             reason: name.reason,
             commission: entry_fee + fee,
-            profit: gross - entry_fee - fee,
+            profit,
             max_runup,
             max_drawdown,
             entry_seq: trade.entry_seq,
             exit_seq: self.fills,
-        };
-        if whole {
-            self.open.remove(index);
-        } else {
+        });
+        if !whole {
             trade.qty -= qty;
             trade.commission -= entry_fee;
+        } else if self.open.len() == 1 {
+            self.open.clear();
+        } else {
+            self.open.remove(index);
         }
-        self.book(closed, fee);
+        self.book(profit, fee);
         self.after_fill(bar);
     }
 
-    fn book(&mut self, trade: Trade, fee: f64) {
+    fn book(&mut self, profit: f64, fee: f64) {
         self.commission_paid += fee;
-        self.net_profit += trade.profit;
-        if trade.profit > 0.0 {
+        self.net_profit += profit;
+        if profit > 0.0 {
             self.wins += 1;
-            self.gross_profit += trade.profit;
-        } else if trade.profit < 0.0 {
+            self.gross_profit += profit;
+        } else if profit < 0.0 {
             self.losses += 1;
-            self.gross_loss -= trade.profit;
+            self.gross_loss -= profit;
         } else {
             self.evens += 1;
         }
-        self.closed.push(trade);
     }
 
     /// Takes `qty` off what is left of the entry fills for their exits: the named ones first.
@@ -366,8 +375,12 @@ impl<'a> Books<'a> {
     fn after_fill(&mut self, bar: usize) {
         // Summed anew: repeated addition and subtraction would leave dust where flat must be 0.
         self.position = self.open.iter().fold(0.0, |sum, t| sum + t.side.sign() * t.qty);
-        self.max_held.0 = self.max_held.0.max(self.position);
-        self.max_held.1 = self.max_held.1.max(-self.position);
+        if self.position > self.max_held.0 {
+            self.max_held.0 = self.position;
+        }
+        if -self.position > self.max_held.1 {
+            self.max_held.1 = -self.position;
+        }
         let (base, slope) = self.segment();
         let segment = EquitySegment { from_bar: bar as u32, base, slope };
         match self.segments.last_mut() {

@@ -9,6 +9,7 @@ mod advance;
 mod books;
 pub mod command;
 mod exits;
+mod grid;
 mod orders;
 mod risk;
 mod sizing;
@@ -24,8 +25,10 @@ use crate::{
 };
 use books::Books;
 use exits::{ExitOrder, Leg};
+use grid::Grid;
 use orders::{CloseOrder, EntryOrder};
 use risk::Risk;
+use sizing::lot_grid;
 use springtide_domain::{BarsView, SymbolInfo};
 
 /// One strategy's simulated account on one market.
@@ -35,10 +38,11 @@ pub struct Broker<'a> {
     account: Account,
     rules: Rules,
     mintick: f64,
-    /// Ticks per unit of price where that is a whole number: dividing by it is exact, multiplying by 0.01
-    /// is not.
-    ticks_per_unit: Option<f64>,
     min_qty: f64,
+    /// Grid of prices; none where levels stay as computed.
+    ticks: Option<Grid>,
+    /// Grid of quantities.
+    lots: Option<Grid>,
     point_value: f64,
     /// The bar being worked on.
     bar: usize,
@@ -60,14 +64,14 @@ impl<'a> Broker<'a> {
     /// A flat account before the first bar.
     pub fn new(bars: BarsView<'a>, account: &Account, rules: &Rules, symbol: &SymbolInfo) -> Self {
         let mintick = if symbol.mintick > 0.0 { symbol.mintick } else { 0.01 };
-        let per_unit = (1.0 / mintick).round();
         Self {
             bars,
             account: account.clone(),
             rules: rules.clone(),
             mintick,
-            ticks_per_unit: ((per_unit * mintick - 1.0).abs() < 1e-9).then_some(per_unit),
-            min_qty: symbol.min_qty,
+            min_qty: symbol.min_qty.max(0.0),
+            ticks: (rules.ticks == Ticks::Round).then(|| Grid::new(mintick)),
+            lots: lot_grid(rules.lots, symbol.min_qty),
             point_value: symbol.point_value,
             bar: 0,
             opened: None,
@@ -93,7 +97,7 @@ impl<'a> Broker<'a> {
         if self.risk.watches() {
             self.roll_day(i);
         }
-        if self.has_pending() || self.books.position != 0.0 {
+        if self.something_waits() {
             self.walk_bar();
         }
         self.books.seen = i + 1;
@@ -248,6 +252,13 @@ impl<'a> Broker<'a> {
         self.bars.close[self.bar]
     }
 
+    /// Whether the current bar has to be looked at.
+    fn something_waits(&self) -> bool {
+        self.has_pending()
+            || !self.legs.is_empty()
+            || (self.books.position != 0.0 && (self.risk.watches() || self.margin_may_fail(self.bar)))
+    }
+
     fn next_seq(&mut self) -> u32 {
         self.seq += 1;
         self.seq
@@ -278,27 +289,9 @@ impl<'a> Broker<'a> {
     /// A level on the tick grid: stops away from the trader, limits in the trader's favour; both mean up
     /// for a buy stop and a sell limit, down for a sell stop and a buy limit.
     fn on_grid(&self, price: f64, up: bool) -> f64 {
-        if self.rules.ticks == Ticks::Exact {
-            return price;
-        }
-        let ticks = price / self.mintick;
-        let nearest = ticks.round();
-        // Within 1e-4 tick of the grid counts as on it: a level computed as price * 0.98 is rarely exact.
-        let whole = if (ticks - nearest).abs() <= 1e-4 {
-            nearest
-        } else if up {
-            ticks.ceil()
-        } else {
-            ticks.floor()
-        };
-        self.from_ticks(whole)
-    }
-
-    /// `ticks` steps as a price.
-    fn from_ticks(&self, ticks: f64) -> f64 {
-        match self.ticks_per_unit {
-            Some(per_unit) => ticks / per_unit,
-            None => ticks * self.mintick,
+        match &self.ticks {
+            Some(grid) => grid.snap(price, up),
+            None => price,
         }
     }
 }

@@ -69,6 +69,17 @@ pub(super) enum Target {
     Key(u32),
 }
 
+/// `Vec::remove` without moving memory for the last one, which it mostly is.
+pub(super) fn take_at<T: Copy>(list: &mut Vec<T>, k: usize) -> T {
+    let taken = list[k];
+    if k + 1 == list.len() {
+        list.truncate(k);
+    } else {
+        list.remove(k);
+    }
+    taken
+}
+
 /// What remains of this much or less is rounding.
 const DUST: f64 = 1e-12;
 
@@ -213,12 +224,12 @@ impl Broker<'_> {
     }
 
     /// Fills an entry (already taken off the list) at `price`, slippage included.
-    pub(super) fn fill_entry(&mut self, order: EntryOrder, price: f64) {
+    pub(super) fn fill_entry(&mut self, order: &EntryOrder, price: f64) {
         let before = self.books.fills;
         if order.is_entry {
-            self.fill_reversing(&order, price);
+            self.fill_reversing(order, price);
         } else {
-            self.fill_netting(&order, price);
+            self.fill_netting(order, price);
         }
         if self.books.fills > before {
             self.count_fill();
@@ -354,11 +365,11 @@ impl Broker<'_> {
             let close = self.closes.iter().position(|o| all || o.immediately);
             match (entry, close) {
                 (Some(e), x) if x.is_none_or(|x| self.entries[e].seq < self.closes[x].seq) => {
-                    let order = self.entries.remove(e);
-                    self.fill_entry(order, self.slipped(price, order.buys()));
+                    let order = take_at(&mut self.entries, e);
+                    self.fill_entry(&order, self.slipped(price, order.buys()));
                 }
                 (_, Some(x)) => {
-                    let order = self.closes.remove(x);
+                    let order = take_at(&mut self.closes, x);
                     let buys = self.books.position < 0.0;
                     self.fill_close(order, self.slipped(price, buys));
                 }

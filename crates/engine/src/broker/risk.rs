@@ -11,6 +11,7 @@ use crate::trade::ExitReason;
 pub(super) struct Risk {
     pub allow: Option<Side>,
     pub max_position: Option<f64>,
+    watching: bool,
     max_drawdown: Option<(f64, bool)>,
     max_intraday_loss: Option<(f64, bool)>,
     max_cons_loss_days: Option<u32>,
@@ -25,11 +26,9 @@ pub(super) struct Risk {
 
 impl Risk {
     /// Something has to be looked at on every bar.
+    #[inline]
     pub fn watches(&self) -> bool {
-        self.max_drawdown.is_some()
-            || self.max_intraday_loss.is_some()
-            || self.max_cons_loss_days.is_some()
-            || self.max_intraday_fills.is_some()
+        self.watching
     }
 
     /// No orders are taken or filled now.
@@ -52,6 +51,10 @@ impl Broker<'_> {
             RiskRule::MaxConsLossDays(days) => r.max_cons_loss_days = Some(days as u32),
             RiskRule::MaxIntradayFilledOrders(count) => r.max_intraday_fills = Some(count as u32),
         }
+        r.watching = r.max_drawdown.is_some()
+            || r.max_intraday_loss.is_some()
+            || r.max_cons_loss_days.is_some()
+            || r.max_intraday_fills.is_some();
     }
 
     /// A new day: intraday limits start over, losing days are counted.

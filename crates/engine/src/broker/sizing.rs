@@ -1,10 +1,19 @@
 //! How many contracts an order gets, what they cost, and whether the account can carry them.
 
-use super::{Broker, Side};
+use super::{Broker, Side, grid::Grid};
 use crate::{
     account::{Commission, QtyType},
     rules::{FeeInSize, Lots},
 };
+
+/// What quantities are multiples of; none when they may be anything.
+pub(super) fn lot_grid(lots: Lots, min_qty: f64) -> Option<Grid> {
+    match lots {
+        Lots::Fractional => None,
+        Lots::Whole => Some(Grid::new(1.0)),
+        Lots::MinQty => (min_qty > 0.0).then(|| Grid::new(min_qty)),
+    }
+}
 
 impl Broker<'_> {
     /// Contracts of an order without quantity at `price` with `equity`.
@@ -31,20 +40,10 @@ impl Broker<'_> {
 
     /// Rounds a quantity down to what can be traded.
     pub(super) fn lots(&self, qty: f64) -> f64 {
-        let step = match self.rules.lots {
-            Lots::Fractional => return qty,
-            Lots::Whole => 1.0,
-            Lots::MinQty => self.min_qty,
-        };
-        if step <= 0.0 {
-            return qty;
+        match &self.lots {
+            Some(grid) => grid.down(qty),
+            None => qty,
         }
-        let steps = qty / step;
-        let nearest = steps.round();
-        // 0.3 / 0.1 is 2.9999999999999996: the decimal form decides, not the binary one.
-        let whole = if (steps - nearest).abs() <= 1e-9 * nearest.max(1.0) { nearest } else { steps.floor() };
-        let inverse = (1.0 / step).round();
-        if (inverse * step - 1.0).abs() < 1e-9 { whole / inverse } else { whole * step }
     }
 
     /// Commission of a fill, money.

@@ -3,7 +3,7 @@
 use super::{
     Broker, EventKind, NameId, Side,
     exits::{Leg, LegKind},
-    orders::{EntryOrder, FillName, Target},
+    orders::{EntryOrder, FillName, Target, take_at},
 };
 use crate::{
     rules::{AtOpen, Intrabar},
@@ -137,9 +137,9 @@ impl Broker<'_> {
                 |o: &EntryOrder| stopped(o) || (o.stop.is_nan() && (o.limit - open) * o.side.sign() >= slack);
             let buy = self.entries.iter().position(|o| o.buys() && passed(o));
             let Some(k) = buy.or_else(|| self.entries.iter().position(passed)) else { break };
-            let order = self.entries.remove(k);
+            let order = take_at(&mut self.entries, k);
             let price = if stopped(&order) { self.slipped(open, order.buys()) } else { open };
-            self.fill_entry(order, price);
+            self.fill_entry(&order, price);
         }
     }
 
@@ -185,13 +185,13 @@ impl Broker<'_> {
                 Event::Arm(k) => self.entries[k].stop = f64::NAN,
                 Event::Activate(k) => (self.legs[k].trailing, self.legs[k].best) = (true, at),
                 Event::EntryStop(k) => {
-                    let order = self.entries.remove(k);
-                    self.fill_entry(order, self.slipped(at, order.buys()));
+                    let order = take_at(&mut self.entries, k);
+                    self.fill_entry(&order, self.slipped(at, order.buys()));
                 }
                 Event::EntryLimit(k) => {
-                    let order = self.entries.remove(k);
+                    let order = take_at(&mut self.entries, k);
                     let price = if order.buys() { order.limit.min(before) } else { order.limit.max(before) };
-                    self.fill_entry(order, price);
+                    self.fill_entry(&order, price);
                 }
                 Event::Leg(k, LegKind::Limit) => {
                     let Leg { side, limit, .. } = self.legs[k];
@@ -298,7 +298,7 @@ impl Broker<'_> {
             return;
         }
         let cover = self.lots(-available / (margin * unit)) * 4.0;
-        let qty = cover.max(self.min_qty.max(0.0)).min(held);
+        let qty = cover.max(self.min_qty).min(held);
         if qty <= 0.0 {
             return;
         }
