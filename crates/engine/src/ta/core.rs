@@ -100,6 +100,11 @@ impl Len {
         (self.n != SERIES).then_some(self.n)
     }
 
+    /// The order of summation that goes with it.
+    pub(super) fn sums(self) -> Sums {
+        self.sums
+    }
+
     /// How many values a window of this length must remember.
     pub(super) fn reach(self) -> usize {
         self.n
@@ -266,11 +271,27 @@ impl WinSum {
     #[inline(always)]
     fn add_exact(&mut self, x: f64, n: usize) {
         let gone = if self.past.count() >= n { self.past.back(n - 1) } else { 0.0 };
-        let (d, e) = two_sum(x, -gone);
-        let (s, f) = two_sum(self.sum, d);
-        self.sum = s;
-        self.rest += e + f;
+        (self.sum, self.rest) = slide(self.sum, self.rest, x, gone);
         self.past.push(x);
+    }
+
+    /// `done(i, sum)` for every bar with a full window of exact sums, as [`WinSum::next`] gives
+    /// them for a column without na; other bars are left alone.
+    #[inline(always)]
+    pub(super) fn exact_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
+        let (first, rest) = x.split_at(n.min(x.len()));
+        let (mut s, mut r) = (0.0, 0.0);
+        for v in first {
+            (s, r) = slide(s, r, *v, 0.0);
+        }
+        if n == 0 || first.len() < n {
+            return;
+        }
+        out[n - 1] = done(s + r);
+        for ((v, gone), out) in rest.iter().zip(x).zip(&mut out[n..]) {
+            (s, r) = slide(s, r, *v, *gone);
+            *out = done(s + r);
+        }
     }
 
     #[inline(always)]
@@ -324,6 +345,14 @@ impl WinSum {
         self.past.reset();
         self.entries.reset();
     }
+}
+
+/// Moves an exact sum on by one value.
+#[inline(always)]
+fn slide(sum: f64, rest: f64, x: f64, gone: f64) -> (f64, f64) {
+    let (d, e) = two_sum(x, -gone);
+    let (s, f) = two_sum(sum, d);
+    (s, rest + (e + f))
 }
 
 fn oldest_first(values: &Ring<f64>, held: usize) -> (f64, f64) {

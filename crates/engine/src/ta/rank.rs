@@ -16,8 +16,34 @@ impl Sorted {
         Self { past: Ring::new(len.reach().saturating_add(1)), order: Vec::new(), n: 0 }
     }
 
+    /// How many values lie below `x`. Counting all of a short window beats searching it, since
+    /// no branch depends on the values.
     fn place(&self, x: f64) -> usize {
+        if self.order.len() <= 128 {
+            return self.order.iter().map(|v| usize::from(*v < x)).sum();
+        }
         self.order.partition_point(|v| *v < x)
+    }
+
+    /// Takes `gone` out and `x` in, either of which may be na, moving only what lies between.
+    fn replace(&mut self, gone: f64, x: f64) {
+        match (is_na(gone), is_na(x)) {
+            (true, true) => {}
+            (true, false) => self.order.insert(self.place(x), x),
+            (false, true) => {
+                self.order.remove(self.place(gone));
+            }
+            (false, false) => {
+                let (from, to) = (self.place(gone), self.place(x));
+                if from < to {
+                    self.order.copy_within(from + 1..to, from);
+                    self.order[to - 1] = x;
+                } else {
+                    self.order.copy_within(to..from, to + 1);
+                    self.order[to] = x;
+                }
+            }
+        }
     }
 
     fn rebuild(&mut self, n: usize) {
@@ -42,15 +68,8 @@ impl Sorted {
             self.rebuild(n);
             return self.past.count() >= n;
         }
-        if self.past.count() > n {
-            let gone = self.past.back(n);
-            if !is_na(gone) {
-                self.order.remove(self.place(gone));
-            }
-        }
-        if !is_na(x) {
-            self.order.insert(self.place(x), x);
-        }
+        let gone = if self.past.count() > n { self.past.back(n) } else { f64::NAN };
+        self.replace(gone, x);
         self.past.count() >= n
     }
 
