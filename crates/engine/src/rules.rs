@@ -60,7 +60,8 @@ choices! {
     BracketAnchor {
         /// The price as the script computed it at the signal bar's close.
         SignalClose = "signal-close",
-        /// The same distance, in proportion, from the price the entry filled at.
+        /// The price it filled at: a stop 2 % below the signal's close (or below the entry's own limit or
+        /// stop) becomes one 2 % below the fill.
         Fill = "fill",
     }
 }
@@ -74,12 +75,11 @@ choices! {
     }
 }
 choices! {
-    /// What comes first on a bar: market orders from the last close, which fill at its open, or stops and
-    /// limits, wherever in the bar they are hit.
+    /// What a bar asks first: the market orders of the last close, or the stops and limits of what is held.
     AtOpen {
-        /// Market orders.
+        /// Market orders fill at the open, then stops and limits meet the bar.
         SignalFirst = "signal-first",
-        /// Stops and limits of the whole bar.
+        /// Stops and limits of the position meet the whole bar, then market orders fill at its open.
         StopFirst = "stop-first",
     }
 }
@@ -88,9 +88,9 @@ choices! {
     Intrabar {
         /// The path open, nearer extreme, farther extreme, close.
         Path = "path",
-        /// Stops before limits.
+        /// The path visits the extreme against the position first.
         StopFirst = "stop-first",
-        /// Limits before stops.
+        /// The path visits the extreme in the position's favour first.
         LimitFirst = "limit-first",
     }
 }

@@ -59,6 +59,9 @@ impl Broker<'_> {
                     let held_back = std::mem::take(&mut self.entries);
                     self.path();
                     self.entries = held_back;
+                    // What is still there has met this bar; only newer legs may act on it again.
+                    let next = i + 1;
+                    self.legs.iter_mut().for_each(|leg| leg.live_from = leg.live_from.max(next));
                 }
                 self.fill_market_at_open(open);
                 if self.needs_walk() {
