@@ -149,7 +149,13 @@ pub enum Expr {
     /// `Absent`: `math.max` (any number), `str.tostring`, `array.push`, `strategy.closedtrades.profit`,
     /// `time`, `timestamp`, `nz`, `fixnan`, `na`, ... `site` is there for functions with state
     /// (`fixnan`, `math.random`, `timeframe.change`).
-    Call { name: &'static str, args: Vec<ExprId>, arg_types: Vec<Ty>, ty: Ty, site: SiteId },
+    Call {
+        name: &'static str,
+        args: Vec<ExprId>,
+        arg_types: Vec<Ty>,
+        ty: Ty,
+        site: SiteId,
+    },
     /// A new object of a user type.
     New(TypeId, Vec<ExprId>),
     Field(ExprId, u32),
@@ -165,21 +171,50 @@ pub enum Stmt {
     If(ExprId, Vec<Stmt>, Vec<Stmt>),
     /// `to` is evaluated once in v4/v5 and before every iteration in v6 (`retest`). Counts down when
     /// from > to and no step is given; the step's sign is ignored.
-    For { var: VarId, from: ExprId, to: (Vec<Stmt>, ExprId), step: Option<ExprId>, retest: bool, body: Vec<Stmt> },
+    For {
+        var: VarId,
+        from: ExprId,
+        to: (Vec<Stmt>, ExprId),
+        step: Option<ExprId>,
+        retest: bool,
+        body: Vec<Stmt>,
+    },
     /// Over an array's elements (by index, live), a map's pairs (`index` is the key) or a matrix's rows.
-    ForIn { index: Option<VarId>, var: VarId, over: ExprId, over_ty: Ty, body: Vec<Stmt> },
-    While { cond: (Vec<Stmt>, ExprId), body: Vec<Stmt> },
+    ForIn {
+        index: Option<VarId>,
+        var: VarId,
+        over: ExprId,
+        over_ty: Ty,
+        body: Vec<Stmt>,
+    },
+    While {
+        cond: (Vec<Stmt>, ExprId),
+        body: Vec<Stmt>,
+    },
     Break,
     Continue,
     /// Evaluated for its effect on collections.
     Eval(ExprId),
-    SetField { object: ExprId, field: u32, value: ExprId },
+    SetField {
+        object: ExprId,
+        field: u32,
+        value: ExprId,
+    },
     /// An indicator with several outputs.
-    TaMulti { site: SiteId, func: TaFunc, args: Vec<ExprId>, outs: Vec<VarId> },
+    TaMulti {
+        site: SiteId,
+        func: TaFunc,
+        args: Vec<ExprId>,
+        outs: Vec<VarId>,
+    },
     /// A built-in with several outputs that is no indicator (none today but kept for tuples of `request.*`).
     /// `strategy.entry`, `.order`, `.exit`, `.close`, `.close_all`, `.cancel`, `.cancel_all`, `.risk.*`:
     /// arguments in the signature table's order, left-out ones `Absent`.
-    Order { name: &'static str, args: Vec<ExprId>, span: Span },
+    Order {
+        name: &'static str,
+        args: Vec<ExprId>,
+        span: Span,
+    },
     Security(Box<Security>),
     /// `runtime.error(message)`.
     Error(ExprId, Span),

@@ -3,7 +3,8 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
 /// Epoch milliseconds; without a zone the text means UTC.
 pub(crate) fn parse(text: &str) -> Option<i64> {
@@ -44,7 +45,8 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
 pub(crate) fn from_parts(zone: &str, parts: [f64; 6]) -> Option<i64> {
     let [year, month, day, hour, minute, second] = parts.map(|p| p.trunc() as i64);
     let months = year.checked_mul(12)?.checked_add(month - 1)?;
-    let first = Date::new(i16::try_from(months.div_euclid(12)).ok()?, months.rem_euclid(12) as i8 + 1, 1).ok()?;
+    let first =
+        Date::new(i16::try_from(months.div_euclid(12)).ok()?, months.rem_euclid(12) as i8 + 1, 1).ok()?;
     let span = jiff::Span::new().try_days(day - 1).ok()?.try_hours(hour).ok()?;
     let span = span.try_minutes(minute).ok()?.try_seconds(second).ok()?;
     let at = first.at(0, 0, 0, 0).checked_add(span).ok()?;
@@ -83,10 +85,13 @@ fn iso_date(word: &str) -> Option<(Date, IsoRest)> {
     let (year, month) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let day = parts.next().map_or(Some(1), |d| d.parse().ok())?;
     let date = Date::new(year, month, day).ok()?;
-    Some((date, match time {
-        Some(time) => Some(clock(time)?),
-        None => None,
-    }))
+    Some((
+        date,
+        match time {
+            Some(time) => Some(clock(time)?),
+            None => None,
+        },
+    ))
 }
 
 /// `09:30`, `09:30:15`, `09:30Z`, `09:30+02:00`, with the zone in minutes.
@@ -144,7 +149,10 @@ mod tests {
     fn puts_parts_together() {
         assert_eq!(from_parts("UTC", [2020.0, 1.0, 1.0, 0.0, 0.0, 0.0]), Some(1_577_836_800_000));
         assert_eq!(from_parts("GMT+2", [2020.0, 1.0, 1.0, 2.0, 0.0, 0.0]), Some(1_577_836_800_000));
-        assert_eq!(from_parts("America/New_York", [2019.0, 12.0, 31.0, 19.0, 0.0, 0.0]), Some(1_577_836_800_000));
+        assert_eq!(
+            from_parts("America/New_York", [2019.0, 12.0, 31.0, 19.0, 0.0, 0.0]),
+            Some(1_577_836_800_000)
+        );
         assert_eq!(from_parts("UTC", [2019.0, 13.0, 1.0, 0.0, 0.0, 0.0]), Some(1_577_836_800_000));
         assert_eq!(from_parts("Nowhere/Land", [2020.0, 1.0, 1.0, 0.0, 0.0, 0.0]), None);
         assert_eq!(from_parts("UTC", [f64::INFINITY; 6]), None);

@@ -246,7 +246,9 @@ fn var_type(program: &Program, e: ExprId) -> Option<Ty> {
             _ => None,
         },
         Expr::New(id, _) => Some(Ty::Object(*id)),
-        Expr::Select(_, a, b) => var_type(program, *a).filter(is_collection).or_else(|| var_type(program, *b)),
+        Expr::Select(_, a, b) => {
+            var_type(program, *a).filter(is_collection).or_else(|| var_type(program, *b))
+        }
         _ => None,
     }
 }
@@ -258,9 +260,13 @@ fn object_type(program: &Program, e: ExprId) -> Ty {
 /// The operands of an expression.
 fn children(expr: &Expr) -> Vec<ExprId> {
     match expr {
-        Expr::Num(_) | Expr::Str(_) | Expr::Absent | Expr::Input(_) | Expr::Bar(_) | Expr::Get(_) | Expr::Var(_) => {
-            Vec::new()
-        }
+        Expr::Num(_)
+        | Expr::Str(_)
+        | Expr::Absent
+        | Expr::Input(_)
+        | Expr::Bar(_)
+        | Expr::Get(_)
+        | Expr::Var(_) => Vec::new(),
         Expr::BarHist(_, a) | Expr::VarHist(_, a) | Expr::Un(_, a) | Expr::Field(a, _) => vec![*a],
         Expr::Bin(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => vec![*a, *b],
         Expr::Select(a, b, c) => vec![*a, *b, *c],

@@ -139,6 +139,17 @@ impl Val {
     pub fn new(e: ExprId, t: T, q: Q, fx: Fx) -> Self {
         Self { e, t, q, fx, k: None, parts: Vec::new() }
     }
+
+    /// The same value under another type; a constant int that becomes a float divides like one.
+    pub fn retyped(mut self, t: T) -> Self {
+        if t == T::Float
+            && let Some(K::Int(i)) = self.k
+        {
+            self.k = Some(K::Float(i as f64));
+        }
+        self.t = t;
+        self
+    }
 }
 
 /// A user type that is being checked.

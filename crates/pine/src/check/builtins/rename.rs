@@ -141,9 +141,8 @@ pub(crate) fn renamed_variable(name: &str) -> Option<&'static str> {
         "teal" => "color.teal",
         "white" => "color.white",
         "yellow" => "color.yellow",
-        "line" | "linebr" | "histogram" | "cross" | "area" | "areabr" | "columns" | "circles" | "stepline" => {
-            "plot.style_line"
-        }
+        "line" | "linebr" | "histogram" | "cross" | "area" | "areabr" | "columns" | "circles"
+        | "stepline" => "plot.style_line",
         "solid" | "dashed" | "dotted" => "hline.style_solid",
         "sunday" => "dayofweek.sunday",
         "monday" => "dayofweek.monday",

@@ -209,10 +209,9 @@ impl<'a> Checker<'a> {
     /// A signature's type with its variables replaced.
     pub(super) fn substitute(&mut self, t: &T, types: &Bindings) -> T {
         match t {
-            T::Var(var) => types.0[slot(*var)].as_ref().map_or(
-                if *var == b'N' { T::Float } else { T::Na },
-                |(t, _)| t.clone(),
-            ),
+            T::Var(var) => types.0[slot(*var)]
+                .as_ref()
+                .map_or(if *var == b'N' { T::Float } else { T::Na }, |(t, _)| t.clone()),
             T::Array(e) => T::Array(Box::new(self.substitute(e, types))),
             T::Matrix(e) => T::Matrix(Box::new(self.substitute(e, types))),
             T::Map(k, v) => T::Map(Box::new(self.substitute(k, types)), Box::new(self.substitute(v, types))),
@@ -234,7 +233,8 @@ impl<'a> Checker<'a> {
     /// Converts the arguments of a chosen overload and fills in what was left out.
     pub(super) fn arguments(&mut self, name: &str, chosen: &Chosen, given: &[Given<'a>]) -> Arguments {
         self.warn_of_repeats(name, chosen, given);
-        let mut out = Arguments { vals: Vec::with_capacity(chosen.places.len()), rest: Vec::new(), q: Q::Const };
+        let mut out =
+            Arguments { vals: Vec::with_capacity(chosen.places.len()), rest: Vec::new(), q: Q::Const };
         for (param, place) in chosen.sig.params.iter().zip(&chosen.places) {
             let val = match (place, param.need) {
                 (Some(i), _) => Some(self.argument(name, param, &given[*i], &chosen.types)),
@@ -292,7 +292,14 @@ impl<'a> Checker<'a> {
         vals
     }
 
-    fn report_misfit(&mut self, name: &str, sig: &'static Sig, why: &Misfit, given: &[Given<'a>], span: Span) {
+    fn report_misfit(
+        &mut self,
+        name: &str,
+        sig: &'static Sig,
+        why: &Misfit,
+        given: &[Given<'a>],
+        span: Span,
+    ) {
         match why {
             Misfit::UnknownName(i) => self.unknown_argument(name, sig, &given[*i]),
             Misfit::Twice(i) => {
@@ -315,7 +322,8 @@ impl<'a> Checker<'a> {
                     t => self.show(t),
                 };
                 let has = self.show(&given[*i].val.t);
-                let message = format!("the argument '{}' of {name}() takes a {wanted}, not a {has}", param.name);
+                let message =
+                    format!("the argument '{}' of {name}() takes a {wanted}, not a {has}", param.name);
                 let na_bool = given[*i].val.t == T::Na;
                 let code = if na_bool { "na-bool" } else { "type-mismatch" };
                 self.error(code, given[*i].span, message, usage(name, sig));
@@ -326,7 +334,9 @@ impl<'a> Checker<'a> {
     fn unknown_argument(&mut self, name: &str, sig: &'static Sig, given: &Given<'a>) {
         let Some(ident) = given.name else { return };
         let hint = match ident.name.as_str() {
-            "when" if self.version >= 6 => "`when` is gone since version 6: put the call under an `if`".to_owned(),
+            "when" if self.version >= 6 => {
+                "`when` is gone since version 6: put the call under an `if`".to_owned()
+            }
             "transp" => "`transp` is gone: use `color.new(color, transp)`".to_owned(),
             text => match nearest(text, sig.params.iter().map(|p| p.name)) {
                 Some(near) => format!("did you mean `{near}`?"),

@@ -103,7 +103,9 @@ impl<'a> Checker<'a> {
                     return self.ignored_call(args);
                 }
                 let namespace = path.rsplit_once('.').map_or("", |(n, _)| n);
-                if self.tables.namespaces.contains_key(namespace) && !self.tables.variables.contains_key(namespace) {
+                if self.tables.namespaces.contains_key(namespace)
+                    && !self.tables.variables.contains_key(namespace)
+                {
                     self.unknown_function(&path, callee.span);
                     return self.ignored_call(args);
                 }
@@ -118,17 +120,25 @@ impl<'a> Checker<'a> {
         let Some(val) = self.user_value(root) else { return true };
         let namespace = val.t.namespace();
         if namespace.is_none_or(|n| n != root) {
-            return !matches!(val.t, T::Object(_) | T::Unknown) && namespace.is_none_or(|n| !name.starts_with(n));
+            return !matches!(val.t, T::Object(_) | T::Unknown)
+                && namespace.is_none_or(|n| !name.starts_with(n));
         }
         let Some(overloads) = self.overloads(name) else { return false };
         overloads.iter().any(|s| {
-            let required = s.params.iter().filter(|p| p.need == crate::check::builtins::Need::Required).count();
+            let required =
+                s.params.iter().filter(|p| p.need == crate::check::builtins::Need::Required).count();
             (required..=s.params.len()).contains(&count)
         })
     }
 
     /// `Type.new(...)`, `Type.copy(object)`.
-    fn type_call(&mut self, base: &'a ast::Expr, member: &'a Ident, args: &'a [ast::Arg], span: Span) -> Option<Val> {
+    fn type_call(
+        &mut self,
+        base: &'a ast::Expr,
+        member: &'a Ident,
+        args: &'a [ast::Arg],
+        span: Span,
+    ) -> Option<Val> {
         let ExprKind::Name(name) = &base.kind else { return None };
         let id = *self.type_names.get(name.as_str())?;
         let given = self.given(None, args);
@@ -146,9 +156,15 @@ impl<'a> Checker<'a> {
         })
     }
 
+    /// A new object with the fields of another.
     pub(super) fn copy_object(&mut self, object: Val) -> Val {
-        let t = object.t.clone();
-        self.builtin("object.copy", vec![object], t, Q::Series, Fx::HEAP)
+        let T::Object(id) = object.t else { return object };
+        let leaf = matches!(self.program.exprs[object.e.index()], Expr::Var(_));
+        let object = if leaf { object } else { self.spill(&object) };
+        let count = self.program.types[id as usize].fields.len() as u32;
+        let fields = (0..count).map(|field| self.expr(Expr::Field(object.e, field))).collect();
+        let e = self.expr(Expr::New(crate::ir::TypeId(id), fields));
+        Val::new(e, T::Object(id), Q::Series, Fx::STATE | Fx::HEAP)
     }
 
     fn method_call(
@@ -282,18 +298,23 @@ impl<'a> Checker<'a> {
         if let Some(k) = fold(sig.name, &vals) {
             return self.constant(k);
         }
-        let name = if sig.name == "color" && vals.len() == 2 { "color.new" } else { sig.name };
+        if t == T::Color || sig.name.starts_with("color.") {
+            return self.color(sig.name, vals, q);
+        }
         if self.version >= 6 && matches!(sig.name, "na" | "nz") && vals[0].t == T::Bool {
             let message = format!("{}() cannot take a bool since version 6", sig.name);
             self.error("na-bool", self.span, message, "a bool is never na: use it as it is");
         }
-        let own = if sig.name.starts_with("array.") || sig.name.starts_with("matrix.") || sig.name.starts_with("map.") {
+        let own = if sig.name.starts_with("array.")
+            || sig.name.starts_with("matrix.")
+            || sig.name.starts_with("map.")
+        {
             if is_fresh(sig.name) { Fx::STATE | Fx::HEAP } else { Fx::HEAP }
         } else {
             Fx::NONE
         };
         let t = if t == T::Na { T::Float } else { t };
-        self.builtin(name, vals, t, q, own)
+        self.builtin(sig.name, vals, t, q, own)
     }
 
     fn indicator(&mut self, sig: &'static Sig, args: super::args::Arguments, t: T, span: Span) -> Val {

@@ -26,7 +26,9 @@ impl<'a> Checker<'a> {
             ExprKind::For { var, from, to, step, body } => {
                 self.counting_loop(var, [from, to], step.as_deref(), body, wanted)
             }
-            ExprKind::ForIn { index, var, over, body } => self.each_loop(index.as_ref(), var, over, body, wanted),
+            ExprKind::ForIn { index, var, over, body } => {
+                self.each_loop(index.as_ref(), var, over, body, wanted)
+            }
             ExprKind::While { cond, body } => self.while_loop(cond, body, wanted),
             _ => None,
         }
@@ -169,7 +171,12 @@ impl<'a> Checker<'a> {
     }
 
     /// Ends every branch with the assignment of its value to one temporary (one per tuple element).
-    pub(super) fn merge(&mut self, branches: Vec<(Vec<Stmt>, Val, Span)>, q: Q, _span: Span) -> (Vec<Vec<Stmt>>, Val) {
+    pub(super) fn merge(
+        &mut self,
+        branches: Vec<(Vec<Stmt>, Val, Span)>,
+        q: Q,
+        _span: Span,
+    ) -> (Vec<Vec<Stmt>>, Val) {
         let void = branches.iter().any(|(_, v, _)| v.t == T::Void);
         let width = branches.iter().map(|(_, v, _)| v.parts.len()).max().unwrap_or(0);
         if void {
@@ -264,7 +271,12 @@ impl<'a> Checker<'a> {
     // --- loops ---
 
     /// The body of a loop; `result` takes its last value each time.
-    fn loop_body(&mut self, stmts: &'a [ast::Stmt], wanted: bool, bind: impl FnOnce(&mut Self)) -> (Vec<Stmt>, Option<Val>) {
+    fn loop_body(
+        &mut self,
+        stmts: &'a [ast::Stmt],
+        wanted: bool,
+        bind: impl FnOnce(&mut Self),
+    ) -> (Vec<Stmt>, Option<Val>) {
         self.conditional += 1;
         self.loops += 1;
         let (mut body, val) = self.in_block(|c| {
@@ -299,11 +311,8 @@ impl<'a> Checker<'a> {
         let from_val = self.number(from);
         let step_val = step.map(|s| self.number(s));
         let retest = self.version >= 6;
-        let (to_stmts, to_val) = if retest {
-            self.under(Q::Series, |c| c.number(to))
-        } else {
-            (Vec::new(), self.number(to))
-        };
+        let (to_stmts, to_val) =
+            if retest { self.under(Q::Series, |c| c.number(to)) } else { (Vec::new(), self.number(to)) };
         let whole = from_val.t == T::Int && step_val.as_ref().is_none_or(|s| s.t == T::Int);
         let t = if whole { T::Int } else { T::Float };
         let id = self.new_var(self.local_name(&var.name), t, Q::Series, false);
@@ -341,7 +350,8 @@ impl<'a> Checker<'a> {
             T::Map(k, v) => ((**k).clone(), (**v).clone()),
             T::Unknown => (T::Unknown, T::Unknown),
             t => {
-                let message = format!("`for ... in` runs over an array, a matrix or a map, not a {}", self.show(t));
+                let message =
+                    format!("`for ... in` runs over an array, a matrix or a map, not a {}", self.show(t));
                 self.error("type-mismatch", over.span, message, "use `for i = a to b` to count");
                 (T::Unknown, T::Unknown)
             }

@@ -115,7 +115,12 @@ impl<'a> Checker<'a> {
             return Some(InputKind::Source(field));
         }
         let message = "an input's price source starts as something else than a price of the bar";
-        self.unsupported("input.source", span, message, "start it as open, high, low, close, hl2, hlc3, ohlc4 or volume");
+        self.unsupported(
+            "input.source",
+            span,
+            message,
+            "start it as open, high, low, close, hl2, hlc3, ohlc4 or volume",
+        );
         None
     }
 
@@ -132,7 +137,9 @@ impl<'a> Checker<'a> {
             InputKind::Color => (T::Color, Q::Input),
             InputKind::Source(_) => (T::Float, Q::Series),
             InputKind::Enum(_) => (default.t.clone(), Q::Input),
-            InputKind::Str | InputKind::Timeframe | InputKind::Symbol | InputKind::Session => (T::Str, Q::Input),
+            InputKind::Str | InputKind::Timeframe | InputKind::Symbol | InputKind::Session => {
+                (T::Str, Q::Input)
+            }
         };
         self.program.inputs.push(Input {
             key,
@@ -180,10 +187,8 @@ impl<'a> Checker<'a> {
     }
 
     fn input_default(&mut self, kind: &InputKind, default: &Val, span: Span) -> (f64, String) {
-        let textual = matches!(
-            kind,
-            InputKind::Str | InputKind::Timeframe | InputKind::Symbol | InputKind::Session
-        );
+        let textual =
+            matches!(kind, InputKind::Str | InputKind::Timeframe | InputKind::Symbol | InputKind::Session);
         let expr = self.program.exprs[default.e.index()].clone();
         match (&default.k, expr) {
             _ if matches!(kind, InputKind::Source(_)) => return (f64::NAN, String::new()),
@@ -192,8 +197,12 @@ impl<'a> Checker<'a> {
             (_, Expr::Get("syminfo.tickerid" | "syminfo.ticker" | "timeframe.period")) if textual => {
                 return (f64::NAN, String::new());
             }
-            (Some(k), _) if !textual && k.number().is_some() => return (k.number().unwrap_or(f64::NAN), String::new()),
-            (None, Expr::Num(x)) if matches!(kind, InputKind::Color | InputKind::Enum(_)) => return (x, String::new()),
+            (Some(k), _) if !textual && k.number().is_some() => {
+                return (k.number().unwrap_or(f64::NAN), String::new());
+            }
+            (None, Expr::Num(x)) if matches!(kind, InputKind::Color | InputKind::Enum(_)) => {
+                return (x, String::new());
+            }
             (None, Expr::Call { name: "timestamp", args, .. }) => {
                 if let Some(ms) = self.fixed_time(&args) {
                     return (ms, String::new());

@@ -4,6 +4,7 @@ mod args;
 mod call;
 mod control;
 mod expr;
+mod fit;
 mod input;
 mod names;
 mod order;
@@ -16,9 +17,7 @@ mod user;
 use super::builtins::{self, Tables};
 use super::types::{Fx, K, Q, T, UserEnum, Val, to_ir};
 use super::{CompileOptions, prune};
-use crate::ir::{
-    BarField, Expr, ExprId, InputId, ObjectType, Program, SiteId, Stmt, StrId, Var, VarId,
-};
+use crate::ir::{BarField, Expr, ExprId, InputId, ObjectType, Program, SiteId, Stmt, StrId, Var, VarId};
 use crate::syntax::ast::{self, Script};
 use rustc_hash::{FxHashMap, FxHashSet};
 use springtide_domain::{Diagnostic, Severity, Span};
@@ -42,7 +41,29 @@ pub(crate) fn lower(script: &Script, options: &CompileOptions) -> (Program, Vec<
     let live = prune::prune(&mut program, options.keep_plots, &dead_ends);
     let mut diagnostics = checker.diagnostics;
     diagnostics.extend(live);
+    diagnostics.extend(missing_in_executor(&program));
     (program, diagnostics)
+}
+
+/// What the language knows and the executor does not, once per name.
+fn missing_in_executor(program: &Program) -> Vec<Diagnostic> {
+    let mut seen = FxHashSet::default();
+    let mut found = Vec::new();
+    for (expr, span) in program.exprs.iter().zip(&program.spans) {
+        let (Expr::Call { name, .. } | Expr::Get(name)) = expr else { continue };
+        if !seen.insert(*name) || crate::vm::supports(name) {
+            continue;
+        }
+        found.push(Diagnostic {
+            severity: Severity::Unsupported,
+            code: "unsupported-feature".into(),
+            feature: (*name).into(),
+            message: format!("'{name}' is not available in a backtest"),
+            hint: String::new(),
+            span: *span,
+        });
+    }
+    found
 }
 
 /// What a name stands for.
@@ -65,6 +86,8 @@ struct VarInfo {
     read: Option<ExprId>,
     /// Known before the bar's end: made of past bars only.
     early: bool,
+    /// May get another value later on the same bar.
+    mutable: bool,
 }
 
 /// A user function, method included.
@@ -225,7 +248,13 @@ impl<'a> Checker<'a> {
         self.report(Severity::Warning, code, span, message.into(), hint.into(), "");
     }
 
-    fn unsupported(&mut self, feature: &str, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+    fn unsupported(
+        &mut self,
+        feature: &str,
+        span: Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         let (message, hint) = (message.into(), hint.into());
         self.report(Severity::Unsupported, "unsupported-feature", span, message, hint, feature);
     }
@@ -237,7 +266,8 @@ impl<'a> Checker<'a> {
         if id.index() >= MAX_EXPRS && !self.over_budget {
             self.over_budget = true;
             let hint = "call fewer functions from each other, or move repeated work into variables";
-            let message = format!("the script grows beyond {MAX_EXPRS} operations when its functions are expanded");
+            let message =
+                format!("the script grows beyond {MAX_EXPRS} operations when its functions are expanded");
             self.error("program-too-large", self.span, message, hint);
         }
         self.program.exprs.push(expr);
@@ -295,7 +325,15 @@ impl<'a> Checker<'a> {
         let initial = if self.version >= 6 && t == T::Bool { 0.0 } else { f64::NAN };
         let ty = to_ir(&t, &self.enums);
         self.program.vars.push(Var { name, ty, persistent, initial });
-        self.vars.push(VarInfo { t, q, adoptable: false, hoistable: false, read: None, early: false });
+        self.vars.push(VarInfo {
+            t,
+            q,
+            adoptable: false,
+            hoistable: false,
+            read: None,
+            early: false,
+            mutable: false,
+        });
         id
     }
 
@@ -443,7 +481,12 @@ impl<'a> Checker<'a> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             let hint = "split it with variables, or call functions less deeply";
-            self.error("too-deep", span, format!("expressions and calls are nested deeper than {MAX_DEPTH}"), hint);
+            self.error(
+                "too-deep",
+                span,
+                format!("expressions and calls are nested deeper than {MAX_DEPTH}"),
+                hint,
+            );
             return false;
         }
         !self.over_budget

@@ -4,7 +4,7 @@ use super::{Binding, Checker, Function, UserType};
 use crate::check::builtins::{self, Sig};
 use crate::check::suggest::nearest;
 use crate::check::types::{K, T, UserEnum, Val};
-use crate::ir::{EnumType, Expr, ObjectType, VarId};
+use crate::ir::{EnumType, Expr, ObjectType};
 use crate::syntax::ast::{self, ExprKind, Ident, StmtKind};
 use springtide_domain::Span;
 
@@ -72,7 +72,8 @@ impl<'a> Checker<'a> {
             });
         }
         let named = fields.iter().zip(&types);
-        let named = named.map(|(f, t)| (f.name.name.clone(), crate::check::types::to_ir(t, &self.enums))).collect();
+        let named =
+            named.map(|(f, t)| (f.name.name.clone(), crate::check::types::to_ir(t, &self.enums))).collect();
         self.program.types[index].fields = named;
         self.types[index].types = types;
     }
@@ -86,7 +87,9 @@ impl<'a> Checker<'a> {
                     }
                     self.survey_expr(value);
                 }
-                StmtKind::Expr(e) | StmtKind::Decl { value: e, .. } | StmtKind::TupleDecl { value: e, .. } => {
+                StmtKind::Expr(e)
+                | StmtKind::Decl { value: e, .. }
+                | StmtKind::TupleDecl { value: e, .. } => {
                     self.survey_expr(e);
                 }
                 StmtKind::Function { body, .. } => self.survey_assignments(body),
@@ -102,7 +105,9 @@ impl<'a> Checker<'a> {
                 arms.iter().for_each(|(_, block)| self.survey_assignments(block));
                 otherwise.iter().for_each(|block| self.survey_assignments(block));
             }
-            ExprKind::Switch { arms, .. } => arms.iter().for_each(|(_, block)| self.survey_assignments(block)),
+            ExprKind::Switch { arms, .. } => {
+                arms.iter().for_each(|(_, block)| self.survey_assignments(block))
+            }
             ExprKind::For { body, .. } | ExprKind::ForIn { body, .. } | ExprKind::While { body, .. } => {
                 self.survey_assignments(body);
             }
@@ -163,13 +168,6 @@ impl<'a> Checker<'a> {
 
     pub(super) fn find(&self, name: &str) -> Option<&Binding> {
         self.local(name).or_else(|| self.globals.get(name))
-    }
-
-    pub(super) fn find_var(&self, name: &str) -> Option<VarId> {
-        match self.find(name)? {
-            Binding::Var(id) => Some(*id),
-            Binding::Value(_) => None,
-        }
     }
 
     /// The value a user's name has now.
@@ -334,7 +332,8 @@ impl<'a> Checker<'a> {
             return T::Unknown;
         }
         let known = ["int", "float", "bool", "string", "color", "array", "matrix", "map", "line", "label"];
-        let known = known.into_iter().chain(self.type_names.keys().copied()).chain(self.enum_names.keys().copied());
+        let known =
+            known.into_iter().chain(self.type_names.keys().copied()).chain(self.enum_names.keys().copied());
         let hint = nearest(name, known).map_or_else(String::new, |n| format!("did you mean `{n}`?"));
         self.error("unknown-type", span, format!("there is no type '{name}'"), hint);
         T::Unknown
@@ -348,7 +347,8 @@ impl<'a> Checker<'a> {
         let id = self.types.len() as u32;
         let fields = [("time", T::Int), ("index", T::Int), ("price", T::Float)];
         self.types.push(UserType { fields: &[], types: fields.iter().map(|(_, t)| t.clone()).collect() });
-        let fields = fields.iter().map(|(n, t)| ((*n).to_owned(), crate::check::types::to_ir(t, &self.enums)));
+        let fields =
+            fields.iter().map(|(n, t)| ((*n).to_owned(), crate::check::types::to_ir(t, &self.enums)));
         let fields = fields.collect();
         self.program.types.push(ObjectType { name: "chart.point".into(), fields });
         self.point_type = Some(id);

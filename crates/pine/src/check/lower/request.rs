@@ -68,7 +68,8 @@ impl<'a> Checker<'a> {
         self.check_extras(name, currency, count.is_some(), span);
         let (Some(symbol), Some(timeframe)) = (symbol, timeframe) else { return self.unknown() };
         let wants_later = lookahead.as_ref().is_some_and(|v| self.is_on(v));
-        let results: Vec<Val> = if result.parts.is_empty() { vec![result.clone()] } else { result.parts.clone() };
+        let results: Vec<Val> =
+            if result.parts.is_empty() { vec![result.clone()] } else { result.parts.clone() };
         if wants_later && !self.is_chart_timeframe(&timeframe) && results.iter().any(|r| self.leaks(r.e)) {
             let hint = "offset the expression by `[1]`, or leave `lookahead` off";
             let message = "lookahead_on without `[1]` reads values from the future on history";
@@ -133,7 +134,9 @@ impl<'a> Checker<'a> {
             }
             Expr::BarHist(_, n) | Expr::VarHist(_, n) => !offset(n),
             Expr::Var(id) => !self.vars[id.index()].early,
-            Expr::Input(id) => matches!(self.program.inputs[id.index()].kind, crate::ir::InputKind::Source(_)),
+            Expr::Input(id) => {
+                matches!(self.program.inputs[id.index()].kind, crate::ir::InputKind::Source(_))
+            }
             Expr::Un(_, a) | Expr::Field(a, _) => self.leaks(*a),
             Expr::Bin(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => self.leaks(*a) || self.leaks(*b),
             Expr::Select(a, b, c) => [a, b, c].into_iter().any(|e| self.leaks(*e)),
@@ -148,7 +151,24 @@ fn reads_bars(func: TaFunc) -> bool {
     use TaFunc::*;
     matches!(
         func,
-        Tr | Atr | Supertrend | Sar | Dmi | Wpr | Obv | Pvt | Pvi | Nvi | AccDist | Iii | Wad | Wvad | Kc | Kcw | Mfi | Vwma | Vwap
+        Tr | Atr
+            | Supertrend
+            | Sar
+            | Dmi
+            | Wpr
+            | Obv
+            | Pvt
+            | Pvi
+            | Nvi
+            | AccDist
+            | Iii
+            | Wad
+            | Wvad
+            | Kc
+            | Kcw
+            | Mfi
+            | Vwma
+            | Vwap
     )
 }
 

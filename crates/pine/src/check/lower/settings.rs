@@ -20,7 +20,12 @@ impl<'a> Checker<'a> {
         }
         self.declared_kind = Some(name);
         if name == "library" {
-            self.unsupported("library", span, "a library does not trade", "compile the strategy that uses it");
+            self.unsupported(
+                "library",
+                span,
+                "a library does not trade",
+                "compile the strategy that uses it",
+            );
         }
         let given = self.given(None, args);
         let overloads = self.overloads(name).unwrap_or_default();
@@ -82,7 +87,8 @@ impl<'a> Checker<'a> {
             .filter(|name| !self.program.declared.iter().any(|d| d == name))
             .collect();
         if self.version >= 6 && !missing.is_empty() {
-            let message = format!("strategy() leaves out {}, whose defaults changed on 2026-09-24", missing.join(", "));
+            let message =
+                format!("strategy() leaves out {}, whose defaults changed on 2026-09-24", missing.join(", "));
             self.warn("default-sizing", span, message, "give them explicitly");
         }
     }
@@ -136,7 +142,8 @@ impl<'a> Checker<'a> {
             }
             _ => {
                 self.program.bar_magnifier = true;
-                let message = "use_bar_magnifier is noted, but bars are walked by their open, high, low and close";
+                let message =
+                    "use_bar_magnifier is noted, but bars are walked by their open, high, low and close";
                 self.warn("ignored-argument", at, message, "fills inside a bar may differ");
             }
         }
@@ -185,7 +192,12 @@ impl<'a> Checker<'a> {
     pub(super) fn require_declaration(&mut self) {
         if self.declared_kind.is_none() {
             let hint = "put `strategy(\"name\")` or `indicator(\"name\")` on the second line";
-            self.error("no-declaration", Span::new(0, 0), "the script declares neither a strategy nor an indicator", hint);
+            self.error(
+                "no-declaration",
+                Span::new(0, 0),
+                "the script declares neither a strategy nor an indicator",
+                hint,
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use super::args::Arguments;
 use crate::check::builtins::Sig;
 use crate::check::dates;
 use crate::check::types::{Fx, K, Q, T, Val};
-use crate::ir::{Expr, Stmt, TypeId};
+use crate::ir::{Bin, Expr, ExprId, Stmt, TypeId};
 use springtide_domain::Span;
 use springtide_engine::ta::TaFunc;
 
@@ -47,7 +47,12 @@ impl Checker<'_> {
                 Some(ms) => self.constant(K::Int(ms)),
                 None => {
                     let message = format!("timestamp() cannot read the date \"{text}\"");
-                    self.error("bad-date", span, message, "write it like \"2024-01-31 09:30\" or \"31 Jan 2024 09:30 +0000\"");
+                    self.error(
+                        "bad-date",
+                        span,
+                        message,
+                        "write it like \"2024-01-31 09:30\" or \"31 Jan 2024 09:30 +0000\"",
+                    );
                     self.unknown()
                 }
             };
@@ -80,7 +85,14 @@ impl Checker<'_> {
         let Some(code) = kind.and_then(|kind| kinds.iter().position(|k| *k == kind)) else {
             let hint = "write one of Traditional, Fibonacci, Woodie, Classic, DM, Camarilla as a literal";
             let message = "the type of ta.pivot_point_levels() is not a constant that is known";
-            return self.dead_end("ta.pivot_point_levels", span, message.into(), hint.into(), T::Array(Box::new(T::Float)), Q::Series);
+            return self.dead_end(
+                "ta.pivot_point_levels",
+                span,
+                message.into(),
+                hint.into(),
+                T::Array(Box::new(T::Float)),
+                Q::Series,
+            );
         };
         let code = self.num(code as f64);
         let developing = match vals[2].t {
@@ -93,6 +105,91 @@ impl Checker<'_> {
         self.push(Stmt::TaMulti { site, func: TaFunc::PivotPointLevels, args, outs: outs.clone() });
         let levels = outs.iter().map(|id| self.read(*id)).collect();
         self.builtin("array.from", levels, T::Array(Box::new(T::Float)), Q::Series, Fx::STATE | Fx::HEAP)
+    }
+
+    // --- colours: 0xRRGGBBAA as a number, AA the opacity ---
+
+    pub(super) fn color(&mut self, name: &'static str, vals: Vec<Val>, q: Q) -> Val {
+        let fx = vals.iter().fold(Fx::NONE, |fx, v| fx | v.fx);
+        let given = |c: &Self, i: usize| {
+            vals.get(i).filter(|v| !matches!(c.program.exprs[v.e.index()], Expr::Absent)).map(|v| v.e)
+        };
+        let first = vals[0].e;
+        let (e, t) = match name {
+            "color" if vals.len() == 1 => (first, T::Color),
+            "color" | "color.new" => {
+                let opaque = self.scaled_floor(first, 256.0, 256.0);
+                let opacity = self.opacity(vals[1].e);
+                (self.sum(opaque, opacity), T::Color)
+            }
+            "color.rgb" => {
+                let opacity = match given(self, 3) {
+                    Some(transp) => self.opacity(transp),
+                    None => self.num(255.0),
+                };
+                let parts = [(first, 16_777_216.0), (vals[1].e, 65_536.0), (vals[2].e, 256.0)];
+                let parts = parts.map(|(e, scale)| self.times(e, scale));
+                (parts.into_iter().fold(opacity, |sum, part| self.sum(sum, part)), T::Color)
+            }
+            "color.r" => (self.channel(first, 16_777_216.0), T::Float),
+            "color.g" => (self.channel(first, 65_536.0), T::Float),
+            "color.b" => (self.channel(first, 256.0), T::Float),
+            "color.t" => {
+                let opacity = self.channel(first, 1.0);
+                let share = self.times(opacity, -100.0 / 255.0);
+                let hundred = self.num(100.0);
+                let transp = self.sum(share, hundred);
+                (self.rounding("math.round", transp), T::Float)
+            }
+            _ => {
+                let message = format!("{name}() decides an order");
+                return self.dead_end(
+                    name,
+                    self.span,
+                    message,
+                    "compare the values behind the colours".into(),
+                    T::Color,
+                    q,
+                );
+            }
+        };
+        Val::new(e, t, q, fx)
+    }
+
+    fn rounding(&mut self, name: &'static str, e: ExprId) -> ExprId {
+        let val = Val::new(e, T::Float, Q::Series, Fx::NONE);
+        self.builtin(name, vec![val], T::Int, Q::Series, Fx::NONE).e
+    }
+
+    fn times(&mut self, e: ExprId, scale: f64) -> ExprId {
+        let scale = self.num(scale);
+        self.expr(Expr::Bin(Bin::Mul, e, scale))
+    }
+
+    fn sum(&mut self, a: ExprId, b: ExprId) -> ExprId {
+        self.expr(Expr::Bin(Bin::Add, a, b))
+    }
+
+    /// `floor(e / by) * scale`.
+    fn scaled_floor(&mut self, e: ExprId, by: f64, scale: f64) -> ExprId {
+        let share = self.times(e, 1.0 / by);
+        let whole = self.rounding("math.floor", share);
+        self.times(whole, scale)
+    }
+
+    /// One byte of a colour.
+    fn channel(&mut self, e: ExprId, unit: f64) -> ExprId {
+        let whole = self.scaled_floor(e, unit, 1.0);
+        let base = self.num(256.0);
+        self.expr(Expr::Bin(Bin::Rem, whole, base))
+    }
+
+    /// Transparency in percent to opacity of 255.
+    fn opacity(&mut self, transp: ExprId) -> ExprId {
+        let share = self.times(transp, -2.55);
+        let full = self.num(255.0);
+        let opacity = self.sum(share, full);
+        self.rounding("math.round", opacity)
     }
 
     // --- points ---
@@ -121,7 +218,8 @@ impl Checker<'_> {
     fn log(&mut self, level: u8, vals: Vec<Val>) -> Val {
         vals.iter().for_each(|v| self.discard(v));
         if self.options.keep_plots {
-            let message = if vals.len() > 1 && !matches!(self.program.exprs[vals[1].e.index()], Expr::Absent) {
+            let message = if vals.len() > 1 && !matches!(self.program.exprs[vals[1].e.index()], Expr::Absent)
+            {
                 self.builtin("str.format", vals, T::Str, Q::Series, Fx::NONE)
             } else if vals[0].t == T::Str {
                 vals[0].clone()

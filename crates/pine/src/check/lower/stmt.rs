@@ -41,7 +41,10 @@ impl<'a> Checker<'a> {
                 self.declaration(*mode, ty.as_ref(), name, value);
                 return wanted.then(|| self.name_value(&name.name, name.span));
             }
-            StmtKind::TupleDecl { names, value } => self.tuple_declaration(names, value, stmt.span),
+            StmtKind::TupleDecl { names, value } => {
+                self.tuple_declaration(names, value, stmt.span);
+                return wanted.then(|| self.tuple_of_names(names));
+            }
             StmtKind::Assign { target, op, value } => return self.assignment(target, *op, value, wanted),
             StmtKind::Function { name, .. } if !self.is_global() => {
                 let message = format!("the function '{}' is declared inside a block", name.name);
@@ -49,12 +52,20 @@ impl<'a> Checker<'a> {
             }
             StmtKind::Break | StmtKind::Continue => {
                 if self.loops == 0 {
-                    self.error("outside-loop", stmt.span, "`break` and `continue` need a loop around them", "");
+                    self.error(
+                        "outside-loop",
+                        stmt.span,
+                        "`break` and `continue` need a loop around them",
+                        "",
+                    );
                 }
                 let is_break = matches!(stmt.kind, StmtKind::Break);
                 self.push(if is_break { Stmt::Break } else { Stmt::Continue });
             }
-            StmtKind::Function { .. } | StmtKind::Type { .. } | StmtKind::Enum { .. } | StmtKind::Import { .. } => {}
+            StmtKind::Function { .. }
+            | StmtKind::Type { .. }
+            | StmtKind::Enum { .. }
+            | StmtKind::Import { .. } => {}
         }
         None
     }
@@ -72,7 +83,13 @@ impl<'a> Checker<'a> {
 
     // --- declarations ---
 
-    fn declaration(&mut self, mode: DeclMode, ty: Option<&'a ast::TypeRef>, name: &'a Ident, value: &'a ast::Expr) {
+    fn declaration(
+        &mut self,
+        mode: DeclMode,
+        ty: Option<&'a ast::TypeRef>,
+        name: &'a Ident,
+        value: &'a ast::Expr,
+    ) {
         let outer = std::mem::replace(&mut self.declaring, &name.name);
         let declared = ty.map(|ty| self.written_type(ty));
         if mode == DeclMode::Plain && declared.is_none() && self.refers_to_itself(name, value) {
@@ -91,7 +108,8 @@ impl<'a> Checker<'a> {
 
     /// `x = nz(x[1]) + 1`: scripts of version 4 still use this form of older versions.
     fn refers_to_itself(&self, name: &Ident, value: &ast::Expr) -> bool {
-        let new = || self.find(&name.name).is_none() && !self.tables.variables.contains_key(name.name.as_str());
+        let new =
+            || self.find(&name.name).is_none() && !self.tables.variables.contains_key(name.name.as_str());
         self.version == 4 && mentions(value, &name.name) && new()
     }
 
@@ -100,6 +118,7 @@ impl<'a> Checker<'a> {
         let hint = format!("declare it first: `{0} = 0.0`, then `{0} := ...`", name.name);
         self.warn("self-reference", name.span, message, hint);
         let id = self.new_var(self.local_name(&name.name), T::Float, Q::Series, false);
+        self.vars[id.index()].mutable = true;
         self.bind(name, Binding::Var(id));
         let val = self.expression(value);
         self.check_storable(&val, name, value.span);
@@ -155,7 +174,9 @@ impl<'a> Checker<'a> {
         let text = self.local_name(&name.name);
         let is_input = matches!(self.program.exprs[val.e.index()], Expr::Input(_));
         let id = self.new_var(text, val.t, q, false);
-        self.vars[id.index()].early = !self.assigned.contains(name.name.as_str()) && !self.leaks(val.e);
+        let mutable = self.assigned.contains(name.name.as_str());
+        self.vars[id.index()].mutable = mutable;
+        self.vars[id.index()].early = !mutable && !self.leaks(val.e);
         self.push(Stmt::Set(id, val.e));
         if is_input && !self.assigned.contains(name.name.as_str()) {
             self.vars[id.index()].read = Some(val.e);
@@ -166,7 +187,9 @@ impl<'a> Checker<'a> {
     /// Makes a temporary the declared variable.
     fn adopt(&mut self, id: VarId, name: &Ident, q: Q, t: T) {
         self.program.vars[id.index()].name = self.local_name(&name.name);
+        let mutable = self.assigned.contains(name.name.as_str());
         let info = &mut self.vars[id.index()];
+        info.mutable = mutable;
         info.adoptable = false;
         info.hoistable = false;
         info.q = q;
@@ -187,6 +210,7 @@ impl<'a> Checker<'a> {
         self.check_storable(&val, name, value.span);
         let text = self.local_name(&name.name);
         let id = self.new_var(text, val.t, Q::Series, true);
+        self.vars[id.index()].mutable = true;
         block.push(Stmt::Set(id, val.e));
         let site = self.site();
         self.push(Stmt::Once(site, block));
@@ -231,6 +255,12 @@ impl<'a> Checker<'a> {
             };
             self.bind(name, binding);
         }
+    }
+
+    /// A tuple declaration at the end of a function gives its tuple.
+    fn tuple_of_names(&mut self, names: &'a [Ident]) -> Val {
+        let parts: Vec<_> = names.iter().map(|n| self.name_value(&n.name, n.span)).collect();
+        self.tuple_value(parts)
     }
 
     // --- assignments ---
@@ -324,12 +354,22 @@ impl<'a> Checker<'a> {
             Some(Binding::Value(_)) => None,
             None if self.tables.variables.contains_key(name) => {
                 let message = format!("the built-in variable '{name}' cannot be changed");
-                self.error("assign-builtin", span, message, format!("declare one with another name: `my_{name} = ...`"));
+                self.error(
+                    "assign-builtin",
+                    span,
+                    message,
+                    format!("declare one with another name: `my_{name} = ...`"),
+                );
                 None
             }
             None => {
                 let message = format!("'{name}' is not defined");
-                self.error("unknown-name", span, message, format!("declare it first: `{name} = ...` or `var {name} = ...`"));
+                self.error(
+                    "unknown-name",
+                    span,
+                    message,
+                    format!("declare it first: `{name} = ...` or `var {name} = ...`"),
+                );
                 None
             }
         }

@@ -202,7 +202,10 @@ impl<'a> Checker<'a> {
             Expr::Num(_) | Expr::Str(_) => true,
             Expr::Input(_) => val.q <= Q::Simple,
             Expr::Bar(_) => self.conditional == 0,
-            Expr::Var(_) => self.conditional == 0 || val.t.is_reference() || matches!(val.t, T::Draw(_)),
+            Expr::Var(id) => {
+                let settled = self.conditional == 0 && !self.vars[id.index()].mutable;
+                settled || val.t.is_reference() || matches!(val.t, T::Draw(_))
+            }
             _ => false,
         }
     }
