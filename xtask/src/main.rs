@@ -1,1 +1,40 @@
-fn main() {}
+//! Checks and chores of this repository: `cargo xtask COMMAND`.
+
+mod ci;
+mod corpus;
+mod tidy;
+
+use std::{path::PathBuf, process::ExitCode};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+  ci       everything that must hold before a change lands
+  tidy     the rooms' promises: dependencies, purity, file sizes
+  corpus-check [--list]
+           which share of the scripts below corpora/ can be read
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.first().map(String::as_str) {
+        Some("ci") => ci::run(&root()),
+        Some("tidy") => tidy::check(&root()).and_then(|broken| match broken.len() {
+            0 => Ok(()),
+            n => Err(format!("{}\n{n} broken promises", broken.join("\n"))),
+        }),
+        Some("corpus-check") => corpus::check(&root(), arguments.iter().any(|a| a == "--list")),
+        _ => Err(HELP.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's folder: the parent of this crate's.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}

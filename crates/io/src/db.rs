@@ -41,7 +41,9 @@ pub enum DbError {
         source: sqlx::Error,
     },
     /// The file was written by a newer version.
-    #[error("the ledger {path} has schema {found}, this program knows {known}: use a newer tide, or another --workspace")]
+    #[error(
+        "the ledger {path} has schema {found}, this program knows {known}: use a newer tide, or another --workspace"
+    )]
     TooNew {
         /// The database file.
         path: PathBuf,

@@ -9,7 +9,10 @@ use springtide_pine::{
     ir::Program,
     vm::{self, ColumnStore, DataContext, Plan, Scratch},
 };
-use std::{sync::atomic::{AtomicUsize, Ordering}, time::Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 
 const SOURCE: &str = include_str!("../../../strategies/sma_cross.pine");
 
@@ -24,12 +27,32 @@ fn bars() -> OwnedBars {
     bars
 }
 
-fn run(program: &Program, params: &Params, bars: &Bars, calendar: &Calendar, store: &ColumnStore, rules: &Rules, account: &Account, symbol: &SymbolInfo, scratch: &mut Scratch) -> (f64, usize) {
+fn run(
+    program: &Program,
+    params: &Params,
+    bars: &Bars,
+    calendar: &Calendar,
+    store: &ColumnStore,
+    rules: &Rules,
+    account: &Account,
+    symbol: &SymbolInfo,
+    scratch: &mut Scratch,
+) -> (f64, usize) {
     let plan = Plan::prepare(program, params).expect("inputs");
-    let data = DataContext { bars: bars.view(), timeframe: Timeframe::Minutes(15), symbol, columns: store, others: None };
+    let data = DataContext {
+        bars: bars.view(),
+        timeframe: Timeframe::Minutes(15),
+        symbol,
+        columns: store,
+        others: None,
+    };
     let out = vm::run(&plan, &data, rules, account, scratch, &|| false).expect("runs");
-    let input = MetricsInput { commission_paid: out.simulation.commission_paid, ..MetricsInput::new(account.initial_capital) };
-    let m = metrics::compute(&bars.view(), calendar, &out.simulation.trades, &out.simulation.segments, &input);
+    let input = MetricsInput {
+        commission_paid: out.simulation.commission_paid,
+        ..MetricsInput::new(account.initial_capital)
+    };
+    let m =
+        metrics::compute(&bars.view(), calendar, &out.simulation.trades, &out.simulation.segments, &input);
     (m.equity_final, out.simulation.trades.len() + out.simulation.open.len())
 }
 
@@ -37,7 +60,9 @@ fn main() {
     let bars: Bars = bars().into();
     let n = bars.len();
     let symbol = SymbolInfo::default();
-    let source = SOURCE.replace("minval = 5, maxval = 50, step = 5", "minval = 1").replace("minval = 20, maxval = 200, step = 20", "minval = 1");
+    let source = SOURCE
+        .replace("minval = 5, maxval = 50, step = 5", "minval = 1")
+        .replace("minval = 20, maxval = 200, step = 20", "minval = 1");
     for _ in 0..3 {
         let t = Instant::now();
         let compiled = springtide_pine::compile(&source);
@@ -47,8 +72,21 @@ fn main() {
         let store = ColumnStore::new(96 << 20);
         let calendar = Calendar::new(&bars.view());
         let rules = Rules::preset("vectorbt").expect("preset");
-        let (equity, trades) = run(&program, &Params::new(), &bars, &calendar, &store, &rules, &program.account, &symbol, &mut Scratch::default());
-        println!("one run: source to program {parsed:?}, program to metrics {:?}; equity {equity:.2} trades {trades}", t.elapsed());
+        let (equity, trades) = run(
+            &program,
+            &Params::new(),
+            &bars,
+            &calendar,
+            &store,
+            &rules,
+            &program.account,
+            &symbol,
+            &mut Scratch::default(),
+        );
+        println!(
+            "one run: source to program {parsed:?}, program to metrics {:?}; equity {equity:.2} trades {trades}",
+            t.elapsed()
+        );
     }
     let program = springtide_pine::compile(&source).program.expect("compiles");
     for preset in ["vectorbt", "tradingview"] {
@@ -56,7 +94,8 @@ fn main() {
             let store = ColumnStore::new(96 << 20);
             let calendar = Calendar::new(&bars.view());
             let rules = Rules::preset(preset).expect("preset");
-            let combos: Vec<(i64, i64)> = (5..=50).flat_map(|f| (55..=200).step_by(5).map(move |s| (f, s))).collect();
+            let combos: Vec<(i64, i64)> =
+                (5..=50).flat_map(|f| (55..=200).step_by(5).map(move |s| (f, s))).collect();
             let next = AtomicUsize::new(0);
             let t = Instant::now();
             let sum: f64 = std::thread::scope(|scope| {
@@ -66,8 +105,22 @@ fn main() {
                     loop {
                         let k = next.fetch_add(1, Ordering::Relaxed);
                         let Some((f, s)) = combos.get(k) else { return sum };
-                        let params = Params::from([("Fast".into(), ParamValue::Int(*f)), ("Slow".into(), ParamValue::Int(*s))]);
-                        sum += run(&program, &params, &bars, &calendar, &store, &rules, &program.account, &symbol, &mut scratch).0;
+                        let params = Params::from([
+                            ("Fast".into(), ParamValue::Int(*f)),
+                            ("Slow".into(), ParamValue::Int(*s)),
+                        ]);
+                        sum += run(
+                            &program,
+                            &params,
+                            &bars,
+                            &calendar,
+                            &store,
+                            &rules,
+                            &program.account,
+                            &symbol,
+                            &mut scratch,
+                        )
+                        .0;
                     }
                 };
                 let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

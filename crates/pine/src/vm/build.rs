@@ -1,6 +1,6 @@
 //! From specialised statements to register code, columns and gates.
 
-use super::columns::{ColumnStore, Column, Node, Operand, Recipe, Recipes};
+use super::columns::{Column, ColumnStore, Node, Operand, Recipe, Recipes};
 use super::fold::{Folder, Known, blocks};
 use super::functions::{self, Function};
 use super::machine::{CallSite, Code, Op, OrderSite, Reg};
@@ -80,7 +80,12 @@ struct Loop {
 type Result<T> = std::result::Result<T, RunError>;
 
 impl<'b, 'p> Builder<'b, 'p> {
-    pub fn new(folder: &'b Folder<'p>, store: &'b ColumnStore, strings: &'b mut Strings, hoist: bool) -> Self {
+    pub fn new(
+        folder: &'b Folder<'p>,
+        store: &'b ColumnStore,
+        strings: &'b mut Strings,
+        hoist: bool,
+    ) -> Self {
         Self {
             folder,
             store,
@@ -167,7 +172,9 @@ impl<'b, 'p> Builder<'b, 'p> {
                 Stmt::Set(var, expr) if sets[var] == 1 && !self.persistent(*var) => {
                     self.defs.insert(*var, Def::Expr(*expr));
                 }
-                Stmt::TaMulti { func, args, outs, .. } if outs.iter().all(|v| sets[v] == 1 && !self.persistent(*v)) => {
+                Stmt::TaMulti { func, args, outs, .. }
+                    if outs.iter().all(|v| sets[v] == 1 && !self.persistent(*v)) =>
+                {
                     for (k, var) in outs.iter().enumerate() {
                         self.defs.insert(*var, Def::Multi(*func, args.clone(), k as u8));
                     }
@@ -349,9 +356,22 @@ impl<'b, 'p> Builder<'b, 'p> {
                     self.gates.push(gate);
                     return When::Gated(self.gates.len() - 1);
                 }
-                if self.needs_position(*cond) && then.iter().all(only_orders) { When::Engaged } else { When::Always }
+                if self.needs_position(*cond) && then.iter().all(only_orders) {
+                    When::Engaged
+                } else {
+                    When::Always
+                }
             }
-            Stmt::Order { name, .. } if matches!(*name, "strategy.exit" | "strategy.close" | "strategy.close_all" | "strategy.cancel" | "strategy.cancel_all") => {
+            Stmt::Order { name, .. }
+                if matches!(
+                    *name,
+                    "strategy.exit"
+                        | "strategy.close"
+                        | "strategy.close_all"
+                        | "strategy.cancel"
+                        | "strategy.cancel_all"
+                ) =>
+            {
                 When::Engaged
             }
             _ => When::Always,
@@ -428,8 +448,11 @@ impl<'b, 'p> Builder<'b, 'p> {
             Expr::And(a, b) => self.needs_position(*a) || self.needs_position(*b),
             Expr::Bin(op, a, b) => {
                 let zero = |e: &ExprId| self.folder.known(*e).and_then(|k| k.num()) == Some(0.0);
-                let size = |e: &ExprId| matches!(exprs[e.index()], Expr::Get("strategy.position_size" | "strategy.opentrades"));
-                matches!(op, Bin::Gt | Bin::Lt | Bin::Ne | Bin::SameNe) && ((size(a) && zero(b)) || (zero(a) && size(b)))
+                let size = |e: &ExprId| {
+                    matches!(exprs[e.index()], Expr::Get("strategy.position_size" | "strategy.opentrades"))
+                };
+                matches!(op, Bin::Gt | Bin::Lt | Bin::Ne | Bin::SameNe)
+                    && ((size(a) && zero(b)) || (zero(a) && size(b)))
             }
             _ => false,
         }
@@ -459,8 +482,12 @@ impl<'b, 'p> Builder<'b, 'p> {
                 Ok(())
             }
             Stmt::If(cond, then, other) => self.branch(*cond, then, other),
-            Stmt::For { var, from, to, step, retest, body } => self.for_loop(*var, *from, to, *step, *retest, body),
-            Stmt::ForIn { index, var, over, over_ty, body } => self.for_in(*index, *var, *over, over_ty, body),
+            Stmt::For { var, from, to, step, retest, body } => {
+                self.for_loop(*var, *from, to, *step, *retest, body)
+            }
+            Stmt::ForIn { index, var, over, over_ty, body } => {
+                self.for_in(*index, *var, *over, over_ty, body)
+            }
             Stmt::While { cond, body } => self.while_loop(cond, body),
             Stmt::Break | Stmt::Continue => {
                 let jump = self.emit(Op::Jump { to: 0 });
@@ -512,7 +539,15 @@ impl<'b, 'p> Builder<'b, 'p> {
         Ok(())
     }
 
-    fn for_loop(&mut self, var: VarId, from: ExprId, to: &(Vec<Stmt>, ExprId), step: Option<ExprId>, retest: bool, body: &[Stmt]) -> Result<()> {
+    fn for_loop(
+        &mut self,
+        var: VarId,
+        from: ExprId,
+        to: &(Vec<Stmt>, ExprId),
+        step: Option<ExprId>,
+        retest: bool,
+        body: &[Stmt],
+    ) -> Result<()> {
         let counter = self.var(var);
         self.value_into(from, counter)?;
         let limit = self.temp();
@@ -551,7 +586,14 @@ impl<'b, 'p> Builder<'b, 'p> {
         Ok(())
     }
 
-    fn for_in(&mut self, index: Option<VarId>, var: VarId, over: ExprId, over_ty: &Ty, body: &[Stmt]) -> Result<()> {
+    fn for_in(
+        &mut self,
+        index: Option<VarId>,
+        var: VarId,
+        over: ExprId,
+        over_ty: &Ty,
+        body: &[Stmt],
+    ) -> Result<()> {
         let object = self.value(over)?;
         let at = self.temp();
         let start = self.number(-1.0);
@@ -588,8 +630,8 @@ impl<'b, 'p> Builder<'b, 'p> {
     }
 
     fn order(&mut self, name: &'static str, args: &[ExprId], span: Span) -> Result<()> {
-        let kind = OrderKind::find(name)
-            .ok_or_else(|| RunError::Unsupported { feature: name.into(), span })?;
+        let kind =
+            OrderKind::find(name).ok_or_else(|| RunError::Unsupported { feature: name.into(), span })?;
         let args = self.args(args)?;
         self.code.orders.push(OrderSite { kind, args });
         let order = (self.code.orders.len() - 1) as u32;
@@ -634,7 +676,15 @@ impl<'b, 'p> Builder<'b, 'p> {
         let expr = &program.exprs[id.index()];
         // Inside a block only what exists as a column anyway is read from one: computing 30,000 values
         // for a block that runs on 700 bars would not pay.
-        let leaf = matches!(expr, Expr::Bar(_) | Expr::BarHist(..) | Expr::Var(_) | Expr::VarHist(..) | Expr::Get(_) | Expr::Input(_));
+        let leaf = matches!(
+            expr,
+            Expr::Bar(_)
+                | Expr::BarHist(..)
+                | Expr::Var(_)
+                | Expr::VarHist(..)
+                | Expr::Get(_)
+                | Expr::Input(_)
+        );
         if (self.depth == 0 || leaf)
             && let Some(Operand::Col(col)) = self.column(id, self.depth > 0)
         {
@@ -684,10 +734,19 @@ impl<'b, 'p> Builder<'b, 'p> {
                 };
                 self.emit(op);
             }
-            Expr::Call { name, args, arg_types, ty, .. } => self.call(name, args, arg_types, ty, dst, span)?,
+            Expr::Call { name, args, arg_types, ty, .. } => {
+                self.call(name, args, arg_types, ty, dst, span)?
+            }
             Expr::New(_, args) => {
                 let args = self.args(args)?;
-                self.code.calls.push(CallSite { function: None, args, types: Vec::new(), ty: Ty::Void, state: 0, span });
+                self.code.calls.push(CallSite {
+                    function: None,
+                    args,
+                    types: Vec::new(),
+                    ty: Ty::Void,
+                    state: 0,
+                    span,
+                });
                 let call = (self.code.calls.len() - 1) as u32;
                 self.emit(Op::New { call, dst });
             }
@@ -714,7 +773,11 @@ impl<'b, 'p> Builder<'b, 'p> {
         // The left side may need `dst` itself for its own parts: a register of its own keeps them apart.
         let left = self.value(a)?;
         self.emit(Op::Truth { dst, a: left });
-        let skip = self.emit(if or { Op::JumpTrue { cond: dst, to: 0 } } else { Op::JumpFalse { cond: dst, to: 0 } });
+        let skip = self.emit(if or {
+            Op::JumpTrue { cond: dst, to: 0 }
+        } else {
+            Op::JumpFalse { cond: dst, to: 0 }
+        });
         let right = self.temp();
         self.lazily(b, right)?;
         self.emit(Op::Truth { dst, a: right });
@@ -765,7 +828,8 @@ impl<'b, 'p> Builder<'b, 'p> {
     }
 
     fn ta(&mut self, func: TaFunc, args: &[ExprId], outs: &[Reg], span: Span) -> Result<()> {
-        let fixed: Vec<Option<f64>> = args.iter().map(|a| self.folder.known(*a).and_then(|k| k.num())).collect();
+        let fixed: Vec<Option<f64>> =
+            args.iter().map(|a| self.folder.known(*a).and_then(|k| k.num())).collect();
         validate(func, &fixed).map_err(|message| RunError::Script { message, span, bar: 0 })?;
         let args = self.args(args)?;
         self.code.states.push((func, fixed.clone()));
@@ -776,7 +840,15 @@ impl<'b, 'p> Builder<'b, 'p> {
         Ok(())
     }
 
-    fn call(&mut self, name: &'static str, args: &[ExprId], types: &[Ty], ty: &Ty, dst: Reg, span: Span) -> Result<()> {
+    fn call(
+        &mut self,
+        name: &'static str,
+        args: &[ExprId],
+        types: &[Ty],
+        ty: &Ty,
+        dst: Reg,
+        span: Span,
+    ) -> Result<()> {
         let registers = self.args(args)?;
         if let Some(function) = pure::find(name).filter(|_| args.len() <= pure::MAX_ARGS) {
             self.code.pures.push((function, registers));
@@ -866,4 +938,3 @@ fn count(stmts: &[Stmt], sets: &mut FxHashMap<VarId, u32>) {
         }
     }
 }
-

@@ -48,7 +48,8 @@ impl Zone {
         if ms < self.from || ms >= self.until {
             let stamp = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
             self.offset_ms = i64::from(self.zone.to_offset(stamp).seconds()) * 1_000;
-            let edge = |t: Option<jiff::tz::TimeZoneTransition<'_>>| t.map(|t| t.timestamp().as_millisecond());
+            let edge =
+                |t: Option<jiff::tz::TimeZoneTransition<'_>>| t.map(|t| t.timestamp().as_millisecond());
             self.until = edge(self.zone.following(stamp).next()).unwrap_or(i64::MAX);
             self.from = edge(self.zone.preceding(stamp).next()).unwrap_or(i64::MIN);
             // Asking exactly at a transition yields the one before it: never claim what lies behind.
@@ -77,9 +78,19 @@ impl Zone {
     }
 
     /// Epoch milliseconds of a local time; parts out of range carry over, as in the language.
-    pub fn timestamp(&self, year: i64, month: i64, day: i64, hour: i64, minute: i64, second: i64) -> Option<i64> {
+    pub fn timestamp(
+        &self,
+        year: i64,
+        month: i64,
+        day: i64,
+        hour: i64,
+        minute: i64,
+        second: i64,
+    ) -> Option<i64> {
         let months = year.checked_mul(12)?.checked_add(month - 1)?;
-        let first = Date::new(i16::try_from(months.div_euclid(12)).ok()?, (months.rem_euclid(12) + 1) as i8, 1).ok()?;
+        let first =
+            Date::new(i16::try_from(months.div_euclid(12)).ok()?, (months.rem_euclid(12) + 1) as i8, 1)
+                .ok()?;
         let midnight = DateTime::from_parts(first, jiff::civil::Time::midnight());
         let seconds = (day - 1).checked_mul(86_400)?.checked_add(hour * 3_600 + minute * 60 + second)?;
         let local = midnight.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()?;
@@ -93,7 +104,8 @@ impl Zone {
 
 /// ISO week number of a date.
 pub(super) fn week_of_year(parts: &Parts) -> i64 {
-    Date::new(parts.year as i16, parts.month as i8, parts.day as i8).map_or(0, |d| i64::from(d.iso_week_date().week()))
+    Date::new(parts.year as i16, parts.month as i8, parts.day as i8)
+        .map_or(0, |d| i64::from(d.iso_week_date().week()))
 }
 
 /// Howard Hinnant's days-to-civil.
@@ -144,7 +156,11 @@ impl SessionSpans {
         }
         let clock = |t: &str| -> Option<i64> {
             let t = t.trim();
-            if t.len() != 4 { None } else { Some(t[..2].parse::<i64>().ok()? * 60 + t[2..].parse::<i64>().ok()?) }
+            if t.len() != 4 {
+                None
+            } else {
+                Some(t[..2].parse::<i64>().ok()? * 60 + t[2..].parse::<i64>().ok()?)
+            }
         };
         let mut out = Vec::new();
         for span in spans.split(',') {
@@ -200,7 +216,9 @@ impl Clock {
         let periods = self
             .periods
             .entry(key)
-            .or_insert_with(|| timeframe.parse::<Timeframe>().ok().and_then(|tf| Periods::parse(tf, zone, session).ok()))
+            .or_insert_with(|| {
+                timeframe.parse::<Timeframe>().ok().and_then(|tf| Periods::parse(tf, zone, session).ok())
+            })
             .as_mut()?;
         let period = periods.at(ms);
         Some((period.start_ms, period.end_ms))
@@ -226,7 +244,8 @@ mod tests {
     #[test]
     fn sessions_with_days_and_over_midnight() {
         let mut utc = Zone::find("UTC").unwrap();
-        let at = |ms: i64, zone: &mut Zone, s: &str| SessionSpans::parse(s).unwrap().contains(&zone.parts(ms));
+        let at =
+            |ms: i64, zone: &mut Zone, s: &str| SessionSpans::parse(s).unwrap().contains(&zone.parts(ms));
         // 2023-01-02 was a Monday (2).
         let monday_ten = 1_672_653_600_000;
         assert!(at(monday_ten, &mut utc, "0930-1600:23456"));

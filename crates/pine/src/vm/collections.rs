@@ -19,7 +19,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
         return Some(new_array);
     }
     Some(match name {
-        "array.from" => |m, _, a| Ok(m.world.heap.add(Object::Array(a.iter().copied().filter(|x| !is_absent(*x)).collect()))),
+        "array.from" => |m, _, a| {
+            Ok(m.world.heap.add(Object::Array(a.iter().copied().filter(|x| !is_absent(*x)).collect())))
+        },
         "array.size" => |m, s, a| array(m, s, a[0], |v| v.len() as f64),
         "array.get" => |m, s, a| {
             let k = index(m, s, a[0], a[1], 0)?;
@@ -62,7 +64,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let down = or(a, 1, 0.0) != 0.0;
             let values = copy(m, s, a[0])?;
             let mut at: Vec<usize> = (0..values.len()).collect();
-            at.sort_by(|x, y| if down { values[*y].total_cmp(&values[*x]) } else { values[*x].total_cmp(&values[*y]) });
+            at.sort_by(|x, y| {
+                if down { values[*y].total_cmp(&values[*x]) } else { values[*x].total_cmp(&values[*y]) }
+            });
             Ok(m.world.heap.add(Object::Array(at.into_iter().map(|k| k as f64).collect())))
         },
         "array.copy" => |m, s, a| {
@@ -88,23 +92,32 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "array.lastindexof" => |m, s, a| {
             array(m, s, a[0], |v| place(v.iter().rev(), a[1]).map_or(-1.0, |k| (v.len() - 1 - k) as f64))
         },
-        "array.binary_search" => |m, s, a| array(m, s, a[0], |v| v.binary_search_by(|x| x.total_cmp(&a[1])).map_or(-1.0, |k| k as f64)),
-        "array.binary_search_leftmost" => |m, s, a| array(m, s, a[0], |v| {
-            let k = v.partition_point(|x| *x < a[1]);
-            if v.get(k) == Some(&a[1]) { k as f64 } else { k as f64 - 1.0 }
-        }),
-        "array.binary_search_rightmost" => |m, s, a| array(m, s, a[0], |v| {
-            let k = v.partition_point(|x| *x <= a[1]);
-            if k > 0 && v[k - 1] == a[1] { k as f64 - 1.0 } else { k as f64 }
-        }),
+        "array.binary_search" => |m, s, a| {
+            array(m, s, a[0], |v| v.binary_search_by(|x| x.total_cmp(&a[1])).map_or(-1.0, |k| k as f64))
+        },
+        "array.binary_search_leftmost" => |m, s, a| {
+            array(m, s, a[0], |v| {
+                let k = v.partition_point(|x| *x < a[1]);
+                if v.get(k) == Some(&a[1]) { k as f64 } else { k as f64 - 1.0 }
+            })
+        },
+        "array.binary_search_rightmost" => |m, s, a| {
+            array(m, s, a[0], |v| {
+                let k = v.partition_point(|x| *x <= a[1]);
+                if k > 0 && v[k - 1] == a[1] { k as f64 - 1.0 } else { k as f64 }
+            })
+        },
         "array.sum" => |m, s, a| array(m, s, a[0], |v| values_of(v).sum()),
         "array.avg" => |m, s, a| array(m, s, a[0], |v| mean(v)),
         "array.min" => |m, s, a| nth(m, s, a, false),
         "array.max" => |m, s, a| nth(m, s, a, true),
-        "array.range" => |m, s, a| array(m, s, a[0], |v| {
-            let (low, high) = values_of(v).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
-            if high >= low { high - low } else { f64::NAN }
-        }),
+        "array.range" => |m, s, a| {
+            array(m, s, a[0], |v| {
+                let (low, high) =
+                    values_of(v).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+                if high >= low { high - low } else { f64::NAN }
+            })
+        },
         "array.median" => |m, s, a| array(m, s, a[0], |v| percentile(v, 50.0, true)),
         "array.mode" => |m, s, a| array(m, s, a[0], mode),
         "array.variance" => |m, s, a| {
@@ -125,7 +138,8 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "array.standardize" => |m, s, a| {
             let values = copy(m, s, a[0])?;
             let (mean, deviation) = (mean(&values), variance(&values, true).sqrt());
-            let out = values.iter().map(|x| if deviation == 0.0 { 1.0 } else { (x - mean) / deviation }).collect();
+            let out =
+                values.iter().map(|x| if deviation == 0.0 { 1.0 } else { (x - mean) / deviation }).collect();
             Ok(m.world.heap.add(Object::Array(out)))
         },
         "array.abs" => |m, s, a| {
@@ -141,7 +155,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
                 below as f64 / (v.len() as f64 - 1.0) * 100.0
             })
         },
-        "array.every" => |m, s, a| array(m, s, a[0], |v| f64::from(v.iter().all(|x| super::fold::truthy(*x)))),
+        "array.every" => {
+            |m, s, a| array(m, s, a[0], |v| f64::from(v.iter().all(|x| super::fold::truthy(*x))))
+        }
         "array.some" => |m, s, a| array(m, s, a[0], |v| f64::from(v.iter().any(|x| super::fold::truthy(*x)))),
         "array.join" => |m, s, a| {
             let separator = m.world.strings.get(or(a, 1, f64::NAN)).unwrap_or(",").to_owned();
@@ -162,10 +178,12 @@ pub(super) fn find(name: &str) -> Option<Function> {
             map_mut(m, s, a[0], |v| v.put(a[1], a[2]).unwrap_or(f64::NAN))
         },
         "map.remove" => |m, s, a| map_mut(m, s, a[0], |v| v.remove(a[1]).unwrap_or(f64::NAN)),
-        "map.clear" => |m, s, a| map_mut(m, s, a[0], |v| {
-            v.clear();
-            f64::NAN
-        }),
+        "map.clear" => |m, s, a| {
+            map_mut(m, s, a[0], |v| {
+                v.clear();
+                f64::NAN
+            })
+        },
         "map.keys" => |m, s, a| map_list(m, s, a[0], |v| v.keys.clone()),
         "map.values" => |m, s, a| map_list(m, s, a[0], |v| v.values.clone()),
         "map.copy" => |m, s, a| match m.world.heap.map(a[0]).cloned() {
@@ -225,7 +243,12 @@ fn grow(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&m
     array_mut(m, site, handle, f)
 }
 
-fn take(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&mut Vec<f64>) -> Option<f64>) -> Result {
+fn take(
+    m: &mut Machine<'_, '_>,
+    site: &CallSite,
+    handle: f64,
+    f: impl FnOnce(&mut Vec<f64>) -> Option<f64>,
+) -> Result {
     let taken = match m.world.heap.array_mut(handle) {
         Some(values) => f(values),
         None => return Err(missing(m, site)),
@@ -238,7 +261,13 @@ fn copy(m: &Machine<'_, '_>, site: &CallSite, handle: f64) -> std::result::Resul
 }
 
 /// A position from the front, or from the back when negative; `more` allows one past the end.
-fn index(m: &Machine<'_, '_>, site: &CallSite, handle: f64, at: f64, more: usize) -> std::result::Result<usize, RunError> {
+fn index(
+    m: &Machine<'_, '_>,
+    site: &CallSite,
+    handle: f64,
+    at: f64,
+    more: usize,
+) -> std::result::Result<usize, RunError> {
     let size = m.world.heap.array(handle).ok_or_else(|| missing(m, site))?.len();
     let k = if at < 0.0 { at.trunc() + size as f64 } else { at.trunc() };
     if k >= 0.0 && k < (size + more) as f64 {

@@ -97,8 +97,10 @@ impl<'p> Folder<'p> {
     fn find_known(&mut self, body: &[Stmt]) {
         let mut sets: FxHashMap<VarId, (u32, Option<ExprId>)> = FxHashMap::default();
         count_sets(body, &mut sets);
-        let mut single: Vec<(VarId, ExprId)> =
-            sets.into_iter().filter_map(|(var, (n, e))| (n == 1).then_some(()).and(e).map(|e| (var, e))).collect();
+        let mut single: Vec<(VarId, ExprId)> = sets
+            .into_iter()
+            .filter_map(|(var, (n, e))| (n == 1).then_some(()).and(e).map(|e| (var, e)))
+            .collect();
         single.sort_unstable();
         for (var, expr) in single {
             if let Some(known) = self.known(expr) {
@@ -122,7 +124,9 @@ impl<'p> Folder<'p> {
         match &self.program.exprs[id.index()] {
             Expr::Num(x) => Some(Known::Num(*x)),
             Expr::Str(s) => Some(Known::Str(self.program.strings[s.index()].as_str().into())),
-            Expr::Input(input) => Some(self.inputs[input.index()].clone()).filter(|_| !self.is_source(*input)),
+            Expr::Input(input) => {
+                Some(self.inputs[input.index()].clone()).filter(|_| !self.is_source(*input))
+            }
             Expr::Var(var) => self.vars.get(var).cloned(),
             Expr::Get(name) => self.facts.get(name).cloned(),
             Expr::Un(op, a) => Some(Known::Num(unary(*op, self.known(*a)?.num()?))),

@@ -37,7 +37,15 @@ pub fn supports(name: &str) -> bool {
         || get(name).is_some()
         || OrderKind::find(name).is_some()
         || FACTS.contains(&name)
-        || matches!(name, "request.security" | "ticker.heikinashi" | "ticker.standard" | "ticker.modify" | "ticker.inherit" | "ticker.new")
+        || matches!(
+            name,
+            "request.security"
+                | "ticker.heikinashi"
+                | "ticker.standard"
+                | "ticker.modify"
+                | "ticker.inherit"
+                | "ticker.new"
+        )
 }
 
 /// The function of this name.
@@ -62,7 +70,12 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "time_close" => |m, s, a| time(m, s, a, true),
         "timestamp" => timestamp,
         "timeframe.in_seconds" => |m, _, a| {
-            let timeframe = match m.world.strings.get(a.first().copied().unwrap_or(f64::NAN)).filter(|_| !is_absent(a[0])) {
+            let timeframe = match m
+                .world
+                .strings
+                .get(a.first().copied().unwrap_or(f64::NAN))
+                .filter(|_| !is_absent(a[0]))
+            {
                 Some("") | None => m.world.timeframe,
                 Some(text) => match text.parse() {
                     Ok(timeframe) => timeframe,
@@ -89,13 +102,25 @@ pub(super) fn find(name: &str) -> Option<Function> {
             }
             Ok(if memory.seen { memory.value } else { f64::NAN })
         },
-        "string" | "color" | "color.new" | "color.rgb" | "color.from_gradient" | "color.r" | "color.g" | "color.b" | "color.t" => {
-            |_, _, a| Ok(a[0])
-        }
+        "string"
+        | "color"
+        | "color.new"
+        | "color.rgb"
+        | "color.from_gradient"
+        | "color.r"
+        | "color.g"
+        | "color.b"
+        | "color.t" => |_, _, a| Ok(a[0]),
         "strategy.convert_to_account" | "strategy.convert_to_symbol" => |_, _, a| Ok(a[0]),
-        "strategy.default_entry_qty" => |m, _, a| Ok(m.broker.as_ref().map_or(f64::NAN, |b| b.default_entry_qty(a[0]))),
+        "strategy.default_entry_qty" => {
+            |m, _, a| Ok(m.broker.as_ref().map_or(f64::NAN, |b| b.default_entry_qty(a[0])))
+        }
         "ticker.new" => |m, _, a| {
-            let text = format!("{}:{}", m.world.strings.get(a[0]).unwrap_or(""), m.world.strings.get(a[1]).unwrap_or(""));
+            let text = format!(
+                "{}:{}",
+                m.world.strings.get(a[0]).unwrap_or(""),
+                m.world.strings.get(a[1]).unwrap_or("")
+            );
             Ok(m.world.strings.intern(&text))
         },
         "ticker.standard" | "ticker.modify" | "ticker.inherit" | "ticker.heikinashi" => |_, _, a| Ok(a[0]),
@@ -167,7 +192,9 @@ fn broker_get(name: &str) -> Option<BrokerGet> {
         "strategy.netprofit" => |b, _| b.net_profit(),
         "strategy.netprofit_percent" => |b, _| b.net_profit() / b.initial_capital() * 100.0,
         "strategy.openprofit" => |b, _| b.open_profit(),
-        "strategy.openprofit_percent" => |b, _| b.open_profit() / (b.initial_capital() + b.net_profit()) * 100.0,
+        "strategy.openprofit_percent" => {
+            |b, _| b.open_profit() / (b.initial_capital() + b.net_profit()) * 100.0
+        }
         "strategy.grossprofit" => |b, _| b.gross_profit(),
         "strategy.grossprofit_percent" => |b, _| b.gross_profit() / b.initial_capital() * 100.0,
         "strategy.grossloss" => |b, _| b.gross_loss(),
@@ -197,14 +224,47 @@ fn broker_get(name: &str) -> Option<BrokerGet> {
 
 /// Variables known before the first bar.
 const FACTS: &[&str] = &[
-    "syminfo.ticker", "syminfo.tickerid", "syminfo.main_tickerid", "syminfo.prefix", "syminfo.exchange", "syminfo.root",
-    "syminfo.description", "syminfo.currency", "syminfo.basecurrency", "syminfo.timezone", "syminfo.session", "syminfo.type",
-    "syminfo.volumetype", "syminfo.mintick", "syminfo.pointvalue", "syminfo.mincontract", "syminfo.minmove",
-    "syminfo.pricescale", "timeframe.period", "timeframe.main_period", "timeframe.multiplier", "timeframe.isintraday",
-    "timeframe.isdaily", "timeframe.isweekly", "timeframe.ismonthly", "timeframe.isdwm", "timeframe.isminutes",
-    "timeframe.isseconds", "timeframe.isticks", "barstate.ishistory", "barstate.isrealtime", "barstate.isconfirmed",
-    "barstate.isnew", "session.ismarket", "session.ispremarket", "session.ispostmarket", "last_bar_index", "last_bar_time",
-    "timenow", "strategy.account_currency", "strategy.initial_capital",
+    "syminfo.ticker",
+    "syminfo.tickerid",
+    "syminfo.main_tickerid",
+    "syminfo.prefix",
+    "syminfo.exchange",
+    "syminfo.root",
+    "syminfo.description",
+    "syminfo.currency",
+    "syminfo.basecurrency",
+    "syminfo.timezone",
+    "syminfo.session",
+    "syminfo.type",
+    "syminfo.volumetype",
+    "syminfo.mintick",
+    "syminfo.pointvalue",
+    "syminfo.mincontract",
+    "syminfo.minmove",
+    "syminfo.pricescale",
+    "timeframe.period",
+    "timeframe.main_period",
+    "timeframe.multiplier",
+    "timeframe.isintraday",
+    "timeframe.isdaily",
+    "timeframe.isweekly",
+    "timeframe.ismonthly",
+    "timeframe.isdwm",
+    "timeframe.isminutes",
+    "timeframe.isseconds",
+    "timeframe.isticks",
+    "barstate.ishistory",
+    "barstate.isrealtime",
+    "barstate.isconfirmed",
+    "barstate.isnew",
+    "session.ismarket",
+    "session.ispremarket",
+    "session.ispostmarket",
+    "last_bar_index",
+    "last_bar_time",
+    "timenow",
+    "strategy.account_currency",
+    "strategy.initial_capital",
 ];
 
 /// Their values on this market. `timenow` is the last bar's close: a backtest has no other now.
@@ -249,7 +309,9 @@ pub(super) fn facts(data: &DataContext<'_>) -> Facts {
             "timeframe.isdwm" => flag(!tf.is_intraday()),
             "timeframe.isminutes" => flag(matches!(tf, Timeframe::Minutes(_))),
             "timeframe.isseconds" => flag(matches!(tf, Timeframe::Seconds(_))),
-            "barstate.ishistory" | "barstate.isconfirmed" | "barstate.isnew" | "session.ismarket" => flag(true),
+            "barstate.ishistory" | "barstate.isconfirmed" | "barstate.isnew" | "session.ismarket" => {
+                flag(true)
+            }
             "last_bar_index" => Known::Num(data.bars.len().saturating_sub(1) as f64),
             "last_bar_time" => Known::Num(last_time as f64),
             "timenow" => Known::Num((last_time + tf.nominal_ms()) as f64),
@@ -272,7 +334,12 @@ fn zone_name(m: &Machine<'_, '_>, handle: Option<&f64>) -> String {
     }
 }
 
-fn part(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64], f: fn(&super::calendar::Parts) -> i64) -> Result<f64, RunError> {
+fn part(
+    m: &mut Machine<'_, '_>,
+    site: &CallSite,
+    a: &[f64],
+    f: fn(&super::calendar::Parts) -> i64,
+) -> Result<f64, RunError> {
     if a[0].is_nan() {
         return Ok(f64::NAN);
     }
@@ -296,7 +363,11 @@ fn time(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64], close: bool) -> Res
     let Some(bar) = m.bar.checked_sub(back) else { return Ok(f64::NAN) };
     let now = m.world.bars.time[bar];
     let timeframe = m.world.strings.get(a[0]).unwrap_or("").to_owned();
-    let session = a.get(1).filter(|h| second_is_text && !is_absent(**h)).and_then(|h| m.world.strings.get(*h)).map(str::to_owned);
+    let session = a
+        .get(1)
+        .filter(|h| second_is_text && !is_absent(**h))
+        .and_then(|h| m.world.strings.get(*h))
+        .map(str::to_owned);
     let name = zone_name(m, a.get(2).filter(|_| second_is_text));
     let chart = m.world.timeframe;
     let own = timeframe.is_empty() || timeframe.parse() == Ok(chart);
@@ -311,7 +382,12 @@ fn time(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64], close: bool) -> Res
     };
     if let Some(session) = session.filter(|s| !s.is_empty()) {
         let Some(spans) = m.world.clock.session(&session).cloned() else {
-            return Err(m.fail(format!("`{session}` is no session: write HHMM-HHMM, optionally `:` and days 1 (Sunday) to 7"), site.span));
+            return Err(m.fail(
+                format!(
+                    "`{session}` is no session: write HHMM-HHMM, optionally `:` and days 1 (Sunday) to 7"
+                ),
+                site.span,
+            ));
         };
         if !inside(m, &spans, &name, now) {
             return Ok(f64::NAN);
@@ -331,7 +407,8 @@ fn timestamp(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f64,
         let text = m.world.strings.get(a[0]).unwrap_or("").to_owned();
         return Ok(parse_date(&text).unwrap_or(f64::NAN));
     }
-    let (zone, parts) = if text_first { (zone_name(m, a.first()), &a[1..]) } else { (m.world.symbol.timezone.clone(), a) };
+    let (zone, parts) =
+        if text_first { (zone_name(m, a.first()), &a[1..]) } else { (m.world.symbol.timezone.clone(), a) };
     let at = |k: usize, default: i64| match parts.get(k) {
         Some(x) if is_absent(*x) => Some(default),
         Some(x) if x.is_finite() => Some(x.trunc() as i64),

@@ -83,7 +83,9 @@ fn pack(a: &[f64], b: &[f64]) -> u64 {
     }
     let mut word = 0u64;
     for (k, bytes) in flags.chunks_exact(8).enumerate() {
-        let eight = u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]);
+        let eight = u64::from_le_bytes([
+            bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
+        ]);
         word |= (eight.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * k);
     }
     word
@@ -136,7 +138,8 @@ mod tests {
     #[test]
     fn crossings_equal_the_indicator() {
         let n = 300;
-        let wave = |k: f64| (0..n).map(|i| if i < 5 { f64::NAN } else { (i as f64 * k).sin() }).collect::<Vec<_>>();
+        let wave =
+            |k: f64| (0..n).map(|i| if i < 5 { f64::NAN } else { (i as f64 * k).sin() }).collect::<Vec<_>>();
         let (a, b) = (wave(0.3), wave(0.17));
         let bars = springtide_domain::OwnedBars {
             time: (0..n as i64).collect(),
@@ -148,8 +151,15 @@ mod tests {
         };
         use springtide_engine::ta::{ColumnArg, TaFunc, run_column};
         let mut outs = vec![Vec::new()];
-        run_column(TaFunc::Crossover, &[None, None], &bars.view(), &[ColumnArg::Col(&a), ColumnArg::Col(&b)], &mut outs);
-        let data = |v: &Vec<f64>| Data::Shared(std::sync::Arc::new(super::super::columns::Column::new(v.clone())));
+        run_column(
+            TaFunc::Crossover,
+            &[None, None],
+            &bars.view(),
+            &[ColumnArg::Col(&a), ColumnArg::Col(&b)],
+            &mut outs,
+        );
+        let data =
+            |v: &Vec<f64>| Data::Shared(std::sync::Arc::new(super::super::columns::Column::new(v.clone())));
         let mask = crossover(&data(&a), &data(&b)).unwrap();
         for i in 0..n {
             assert_eq!(mask.get(i), outs[0][i] == 1.0, "bar {i}");

@@ -22,38 +22,133 @@ pub(super) type Reg = u32;
 /// One operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
-    Copy { dst: Reg, src: Reg },
+    Copy {
+        dst: Reg,
+        src: Reg,
+    },
     /// The column's value on this bar.
-    Col { dst: Reg, col: u32 },
+    Col {
+        dst: Reg,
+        col: u32,
+    },
     /// The column's value so many bars back.
-    ColBack { dst: Reg, col: u32, back: Reg, fill: Reg, span: Span },
+    ColBack {
+        dst: Reg,
+        col: u32,
+        back: Reg,
+        fill: Reg,
+        span: Span,
+    },
     /// A variable's value at the end of the bar so many bars back.
-    Past { dst: Reg, history: u32, back: Reg, span: Span },
-    Un { op: Un, dst: Reg, a: Reg },
-    Bin { op: Bin, dst: Reg, a: Reg, b: Reg },
-    Truth { dst: Reg, a: Reg },
-    Jump { to: u32 },
-    JumpFalse { cond: Reg, to: u32 },
-    JumpTrue { cond: Reg, to: u32 },
-    JumpUnlessGate { gate: u32, to: u32 },
+    Past {
+        dst: Reg,
+        history: u32,
+        back: Reg,
+        span: Span,
+    },
+    Un {
+        op: Un,
+        dst: Reg,
+        a: Reg,
+    },
+    Bin {
+        op: Bin,
+        dst: Reg,
+        a: Reg,
+        b: Reg,
+    },
+    Truth {
+        dst: Reg,
+        a: Reg,
+    },
+    Jump {
+        to: u32,
+    },
+    JumpFalse {
+        cond: Reg,
+        to: u32,
+    },
+    JumpTrue {
+        cond: Reg,
+        to: u32,
+    },
+    JumpUnlessGate {
+        gate: u32,
+        to: u32,
+    },
     /// Back to a loop's top; asks now and then whether to stop.
-    Loop { to: u32 },
+    Loop {
+        to: u32,
+    },
     /// Jumps when the flag is set, else sets it.
-    Once { flag: u32, to: u32 },
-    ForStep { delta: Reg, from: Reg, to: Reg, by: Reg },
-    ForTest { counter: Reg, limit: Reg, delta: Reg, to: u32 },
-    ForItem { object: Reg, at: Reg, item: Reg, key: Reg, to: u32 },
-    Pure { pure: u32, dst: Reg },
-    Ta { state: u32 },
-    Call { call: u32, dst: Reg },
-    BarGet { what: BarGet, dst: Reg },
-    BrokerGet { what: BrokerGet, dst: Reg },
-    Order { order: u32 },
-    New { call: u32, dst: Reg },
-    Field { dst: Reg, object: Reg, field: u32, span: Span },
-    SetField { object: Reg, field: u32, value: Reg },
-    Fail { message: Reg, span: Span },
-    Log { level: u8, message: Reg },
+    Once {
+        flag: u32,
+        to: u32,
+    },
+    ForStep {
+        delta: Reg,
+        from: Reg,
+        to: Reg,
+        by: Reg,
+    },
+    ForTest {
+        counter: Reg,
+        limit: Reg,
+        delta: Reg,
+        to: u32,
+    },
+    ForItem {
+        object: Reg,
+        at: Reg,
+        item: Reg,
+        key: Reg,
+        to: u32,
+    },
+    Pure {
+        pure: u32,
+        dst: Reg,
+    },
+    Ta {
+        state: u32,
+    },
+    Call {
+        call: u32,
+        dst: Reg,
+    },
+    BarGet {
+        what: BarGet,
+        dst: Reg,
+    },
+    BrokerGet {
+        what: BrokerGet,
+        dst: Reg,
+    },
+    Order {
+        order: u32,
+    },
+    New {
+        call: u32,
+        dst: Reg,
+    },
+    Field {
+        dst: Reg,
+        object: Reg,
+        field: u32,
+        span: Span,
+    },
+    SetField {
+        object: Reg,
+        field: u32,
+        value: Reg,
+    },
+    Fail {
+        message: Reg,
+        span: Span,
+    },
+    Log {
+        level: u8,
+        message: Reg,
+    },
     End,
 }
 
@@ -324,7 +419,9 @@ impl<'m, 'w> Machine<'m, 'w> {
                 Op::Field { dst, object, field, span } => {
                     let handle = self.get(object);
                     let x = match self.world.heap.get(handle) {
-                        Some(Object::Record(fields)) => fields.get(field as usize).copied().unwrap_or(f64::NAN),
+                        Some(Object::Record(fields)) => {
+                            fields.get(field as usize).copied().unwrap_or(f64::NAN)
+                        }
                         _ => return Err(self.fail("a field of an object that is na".into(), span)),
                     };
                     self.set(dst, x);
@@ -333,7 +430,9 @@ impl<'m, 'w> Machine<'m, 'w> {
                     let (handle, x) = (self.get(object), self.get(value));
                     match self.world.heap.record_mut(handle).and_then(|f| f.get_mut(field as usize)) {
                         Some(slot) => *slot = x,
-                        None => return Err(self.fail("a field of an object that is na".into(), Span::default())),
+                        None => {
+                            return Err(self.fail("a field of an object that is na".into(), Span::default()));
+                        }
                     }
                 }
                 Op::Fail { message, span } => {
@@ -355,7 +454,9 @@ impl<'m, 'w> Machine<'m, 'w> {
     fn back(&self, back: Reg, span: Span) -> Result<Option<usize>, RunError> {
         let back = self.get(back);
         if back < 0.0 {
-            return Err(self.fail(format!("history offset {back} is negative: the future cannot be read"), span));
+            return Err(
+                self.fail(format!("history offset {back} is negative: the future cannot be read"), span)
+            );
         }
         if back.is_nan() || back >= 4e9 {
             return Ok(None);

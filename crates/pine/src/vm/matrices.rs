@@ -15,7 +15,10 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "matrix.new" => |m, s, a| {
             let (rows, columns) = (size(a, 0), size(a, 1));
             if rows * columns > 100_000 {
-                return Err(m.fail(format!("a matrix of {rows} x {columns}; it takes at most 100,000 elements"), s.span));
+                return Err(m.fail(
+                    format!("a matrix of {rows} x {columns}; it takes at most 100,000 elements"),
+                    s.span,
+                ));
             }
             let fill = a.get(2).copied().filter(|x| !super::is_absent(*x)).unwrap_or(f64::NAN);
             Ok(add(m, Matrix { rows, columns, values: vec![fill; rows * columns] }))
@@ -31,15 +34,17 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let k = cell(m, s, a)?;
             change(m, s, a[0], |v| v.values[k] = a[3])
         },
-        "matrix.fill" => |m, s, a| change(m, s, a[0], |v| {
-            let (r0, r1) = (size(a, 2), or(a, 3, v.rows));
-            let (c0, c1) = (size(a, 4), or(a, 5, v.columns));
-            for r in r0..r1.min(v.rows) {
-                for c in c0..c1.min(v.columns) {
-                    v.values[r * v.columns + c] = a[1];
+        "matrix.fill" => |m, s, a| {
+            change(m, s, a[0], |v| {
+                let (r0, r1) = (size(a, 2), or(a, 3, v.rows));
+                let (c0, c1) = (size(a, 4), or(a, 5, v.columns));
+                for r in r0..r1.min(v.rows) {
+                    for c in c0..c1.min(v.columns) {
+                        v.values[r * v.columns + c] = a[1];
+                    }
                 }
-            }
-        }),
+            })
+        },
         "matrix.copy" => |m, s, a| {
             let copy = get(m, s, a[0])?.clone();
             Ok(add(m, copy))
@@ -84,7 +89,8 @@ pub(super) fn find(name: &str) -> Option<Function> {
         },
         "matrix.remove_row" => |m, s, a| {
             let v = get(m, s, a[0])?;
-            let r = line(m, s, a.get(1).copied().filter(|x| !x.is_nan()).unwrap_or(v.rows as f64 - 1.0), v.rows)?;
+            let r =
+                line(m, s, a.get(1).copied().filter(|x| !x.is_nan()).unwrap_or(v.rows as f64 - 1.0), v.rows)?;
             let mut gone = Vec::new();
             change(m, s, a[0], |v| {
                 gone = v.values.drain(r * v.columns..(r + 1) * v.columns).collect();
@@ -94,7 +100,12 @@ pub(super) fn find(name: &str) -> Option<Function> {
         },
         "matrix.remove_col" => |m, s, a| {
             let v = get(m, s, a[0])?;
-            let c = line(m, s, a.get(1).copied().filter(|x| !x.is_nan()).unwrap_or(v.columns as f64 - 1.0), v.columns)?;
+            let c = line(
+                m,
+                s,
+                a.get(1).copied().filter(|x| !x.is_nan()).unwrap_or(v.columns as f64 - 1.0),
+                v.columns,
+            )?;
             let mut gone = Vec::new();
             change(m, s, a[0], |v| {
                 for r in (0..v.rows).rev() {
@@ -107,12 +118,16 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "matrix.swap_rows" => |m, s, a| {
             let rows = get(m, s, a[0])?.rows;
             let (x, y) = (line(m, s, a[1], rows)?, line(m, s, a[2], rows)?);
-            change(m, s, a[0], |v| (0..v.columns).for_each(|c| v.values.swap(x * v.columns + c, y * v.columns + c)))
+            change(m, s, a[0], |v| {
+                (0..v.columns).for_each(|c| v.values.swap(x * v.columns + c, y * v.columns + c))
+            })
         },
         "matrix.swap_columns" => |m, s, a| {
             let columns = get(m, s, a[0])?.columns;
             let (x, y) = (line(m, s, a[1], columns)?, line(m, s, a[2], columns)?);
-            change(m, s, a[0], |v| (0..v.rows).for_each(|r| v.values.swap(r * v.columns + x, r * v.columns + y)))
+            change(m, s, a[0], |v| {
+                (0..v.rows).for_each(|r| v.values.swap(r * v.columns + x, r * v.columns + y))
+            })
         },
         "matrix.reverse" => |m, s, a| change(m, s, a[0], |v| v.values.reverse()),
         "matrix.reshape" => |m, s, a| {
@@ -126,7 +141,8 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let c = size(a, 1);
             let down = a.get(2).is_some_and(|x| *x == 1.0);
             change(m, s, a[0], |v| {
-                let mut rows: Vec<Vec<f64>> = v.values.chunks(v.columns.max(1)).map(<[f64]>::to_vec).collect();
+                let mut rows: Vec<Vec<f64>> =
+                    v.values.chunks(v.columns.max(1)).map(<[f64]>::to_vec).collect();
                 rows.sort_by(|x, y| x[c].total_cmp(&y[c]));
                 if down {
                     rows.reverse();
@@ -147,7 +163,10 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let v = get(m, s, a[0])?;
             let (r0, r1) = (size(a, 1), or(a, 2, v.rows).min(v.rows));
             let (c0, c1) = (size(a, 3), or(a, 4, v.columns).min(v.columns));
-            let values = (r0..r1).flat_map(|r| (c0..c1).map(move |c| (r, c))).map(|(r, c)| v.values[r * v.columns + c]).collect();
+            let values = (r0..r1)
+                .flat_map(|r| (c0..c1).map(move |c| (r, c)))
+                .map(|(r, c)| v.values[r * v.columns + c])
+                .collect();
             let out = Matrix { rows: r1.saturating_sub(r0), columns: c1.saturating_sub(c0), values };
             Ok(add(m, out))
         },
@@ -180,17 +199,36 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let known = || v.values.iter().filter(|x| !x.is_nan());
             Ok(known().sum::<f64>() / known().count() as f64)
         },
-        "matrix.min" => |m, s, a| Ok(get(m, s, a[0])?.values.iter().copied().filter(|x| !x.is_nan()).reduce(f64::min).unwrap_or(f64::NAN)),
-        "matrix.max" => |m, s, a| Ok(get(m, s, a[0])?.values.iter().copied().filter(|x| !x.is_nan()).reduce(f64::max).unwrap_or(f64::NAN)),
+        "matrix.min" => |m, s, a| {
+            Ok(get(m, s, a[0])?
+                .values
+                .iter()
+                .copied()
+                .filter(|x| !x.is_nan())
+                .reduce(f64::min)
+                .unwrap_or(f64::NAN))
+        },
+        "matrix.max" => |m, s, a| {
+            Ok(get(m, s, a[0])?
+                .values
+                .iter()
+                .copied()
+                .filter(|x| !x.is_nan())
+                .reduce(f64::max)
+                .unwrap_or(f64::NAN))
+        },
         "matrix.median" => |m, s, a| Ok(percentile(&get(m, s, a[0])?.values, 50.0, true)),
         "matrix.is_square" => |m, s, a| test(m, s, a, |v| v.rows == v.columns),
         "matrix.is_zero" => |m, s, a| test(m, s, a, |v| v.values.iter().all(|x| *x == 0.0)),
         "matrix.is_binary" => |m, s, a| test(m, s, a, |v| v.values.iter().all(|x| *x == 0.0 || *x == 1.0)),
         "matrix.is_identity" => |m, s, a| test(m, s, a, |v| v.rows == v.columns && *v == identity(v.rows)),
         "matrix.is_symmetric" => |m, s, a| test(m, s, a, |v| v.rows == v.columns && transpose(v) == *v),
-        "matrix.is_diagonal" => |m, s, a| test(m, s, a, |v| {
-            v.rows == v.columns && v.values.iter().enumerate().all(|(k, x)| k / v.columns == k % v.columns || *x == 0.0)
-        }),
+        "matrix.is_diagonal" => |m, s, a| {
+            test(m, s, a, |v| {
+                v.rows == v.columns
+                    && v.values.iter().enumerate().all(|(k, x)| k / v.columns == k % v.columns || *x == 0.0)
+            })
+        },
         _ => return None,
     })
 }
@@ -259,7 +297,8 @@ fn product(a: &Matrix, b: &Matrix) -> Matrix {
     let mut out = Matrix { rows: a.rows, columns: b.columns, values: vec![0.0; a.rows * b.columns] };
     for r in 0..a.rows {
         for c in 0..b.columns {
-            out.values[r * b.columns + c] = (0..a.columns).map(|k| a.values[r * a.columns + k] * b.values[k * b.columns + c]).sum();
+            out.values[r * b.columns + c] =
+                (0..a.columns).map(|k| a.values[r * a.columns + k] * b.values[k * b.columns + c]).sum();
         }
     }
     out

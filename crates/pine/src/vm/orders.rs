@@ -132,8 +132,13 @@ pub(super) fn send(broker: &mut Broker<'_>, strings: &mut Strings, site: &OrderS
             broker.close(command);
         }
         OrderKind::CloseAll => {
-            let command =
-                CloseCommand { id: None, comment: a.name(0), qty: None, qty_percent: None, immediately: a.truth(2) };
+            let command = CloseCommand {
+                id: None,
+                comment: a.name(0),
+                qty: None,
+                qty_percent: None,
+                immediately: a.truth(2),
+            };
             broker.close(command);
         }
         OrderKind::Cancel => broker.cancel(a.name(0)),
@@ -156,7 +161,9 @@ pub(super) fn send(broker: &mut Broker<'_>, strings: &mut Strings, site: &OrderS
             risk(broker, a.number(0).map(|value| RiskRule::MaxIntradayLoss { value, percent }));
         }
         OrderKind::MaxConsLossDays => risk(broker, a.number(0).map(RiskRule::MaxConsLossDays)),
-        OrderKind::MaxIntradayFilledOrders => risk(broker, a.number(0).map(RiskRule::MaxIntradayFilledOrders)),
+        OrderKind::MaxIntradayFilledOrders => {
+            risk(broker, a.number(0).map(RiskRule::MaxIntradayFilledOrders))
+        }
     }
 }
 

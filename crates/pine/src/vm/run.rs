@@ -11,7 +11,9 @@ use super::security;
 use super::slice::Needs;
 use super::values::{Heap, NameTable, Strings};
 use crate::ir::{BarField, Input, InputKind, Program};
-use springtide_domain::{Bars, BarsView, Diagnostic, ParamValue, Params, Severity, Span, SymbolInfo, Timeframe};
+use springtide_domain::{
+    Bars, BarsView, Diagnostic, ParamValue, Params, Severity, Span, SymbolInfo, Timeframe,
+};
 use springtide_engine::{
     Account, Rules,
     broker::{Broker, EventKind, Simulation},
@@ -198,7 +200,10 @@ fn value(input: &Input, given: Option<&ParamValue>) -> Result<(Known, Option<Bar
             Some(v) => {
                 let name = v.to_string();
                 let at = members.iter().position(|m| *m == name || m.rsplit('.').next() == Some(&name));
-                Known::Num(at.ok_or_else(|| format!("input `{key}` takes one of {}, not `{v}`", members.join(", ")))? as f64)
+                Known::Num(
+                    at.ok_or_else(|| format!("input `{key}` takes one of {}, not `{v}`", members.join(", ")))?
+                        as f64,
+                )
             }
         },
         InputKind::Str | InputKind::Timeframe | InputKind::Symbol | InputKind::Session => match given {
@@ -226,7 +231,10 @@ fn in_range(input: &Input, known: &Known, given: bool) -> Result<(), String> {
         (Known::Num(a), option) => option.as_f64() == Some(*a),
         _ => false,
     };
-    if !input.options.is_empty() && !matches!(input.kind, InputKind::Enum(_)) && !input.options.iter().any(same) {
+    if !input.options.is_empty()
+        && !matches!(input.kind, InputKind::Enum(_))
+        && !input.options.iter().any(same)
+    {
         let options: Vec<String> = input.options.iter().map(ToString::to_string).collect();
         return Err(format!("input `{key}` takes one of {}", options.join(", ")));
     }
@@ -268,7 +276,9 @@ pub fn run(
     let mut world = world(data, program)?;
     let mut warnings = Vec::new();
     if program.bar_magnifier {
-        warnings.push("use_bar_magnifier: no finer bars are used; fills follow the bar's assumed path".to_owned());
+        warnings.push(
+            "use_bar_magnifier: no finer bars are used; fills follow the bar's assumed path".to_owned(),
+        );
     }
     let options = scratch.options;
     let securities = security::resolve(&folder, &body, &mut world, data, options, stop)?;
@@ -279,7 +289,9 @@ pub fn run(
     }
     let (built, plotted) = builder.build_with_vars(&body, &plots)?;
     world.strings = strings;
-    let columns = columns::compute(&built.recipes, &data.bars, data.columns, &mut |name| functions::bar_column(name, &mut world));
+    let columns = columns::compute(&built.recipes, &data.bars, data.columns, &mut |name| {
+        functions::bar_column(name, &mut world)
+    });
     let masks: Vec<Mask> = built.gates.iter().map(|g| mask(g, &columns, data.bars.len())).collect();
     let broker = Broker::new(data.bars, account, rules, data.symbol);
     let mut machine = Machine::new(&mut world, Some(broker), &built.code, &columns, &masks, stop);
@@ -306,7 +318,8 @@ pub(super) fn world<'w>(data: &DataContext<'w>, program: &Program) -> Result<Wor
         span: Span::default(),
         bar: 0,
     })?;
-    let enums = program.enums.iter().map(|e| (e.name.clone(), e.members.iter().map(|m| m.1.clone()).collect()));
+    let enums =
+        program.enums.iter().map(|e| (e.name.clone(), e.members.iter().map(|m| m.1.clone()).collect()));
     Ok(World {
         bars: data.bars,
         timeframe: data.timeframe,
@@ -418,7 +431,8 @@ fn crossing(a: &[f64], b: &[f64]) -> Mask {
 fn tell(simulation: &Simulation, warnings: &mut Vec<String>) {
     let counts = &simulation.counts;
     if counts.refused > 0 {
-        let first = simulation.events.iter().find(|e| e.kind == EventKind::MarginRefused).map_or(0, |e| e.bar);
+        let first =
+            simulation.events.iter().find(|e| e.kind == EventKind::MarginRefused).map_or(0, |e| e.bar);
         warnings.push(format!(
             "{} entries were refused for want of margin, the first on bar {first}: the order was larger than the equity allows",
             counts.refused

@@ -59,30 +59,37 @@ fn one(
     let unsupported = |feature: &str| RunError::Unsupported { feature: feature.into(), span: s.span };
     let wanted = timeframe(folder, s, data)?;
     let heikinashi = symbol(folder, s, data)?;
-    let flag = |e| folder.truth(e).ok_or_else(|| unsupported("request.security with gaps or lookahead that change"));
+    let flag =
+        |e| folder.truth(e).ok_or_else(|| unsupported("request.security with gaps or lookahead that change"));
     let (gaps, lookahead) = (flag(s.gaps)?, flag(s.lookahead)?);
     if s.name == "request.security_lower_tf" {
         return Err(unsupported("request.security_lower_tf without finer bars"));
     }
     let (chart, target) = (data.timeframe.nominal_ms(), wanted.nominal_ms());
     if target < chart {
-        return Err(unsupported(&format!("request.security of {wanted} on {} bars: finer bars are needed and", data.timeframe)));
+        return Err(unsupported(&format!(
+            "request.security of {wanted} on {} bars: finer bars are needed and",
+            data.timeframe
+        )));
     }
     let n = data.bars.len();
     let (bars, groups): (OwnedBars, Option<Groups>) = if target == chart {
         (data.bars.to_owned(), None)
     } else {
-        let mut periods = Periods::parse(wanted, &data.symbol.timezone, &data.symbol.session).map_err(|e| RunError::Script {
-            message: e.to_string(),
-            span: s.span,
-            bar: 0,
-        })?;
+        let mut periods = Periods::parse(wanted, &data.symbol.timezone, &data.symbol.session)
+            .map_err(|e| RunError::Script { message: e.to_string(), span: s.span, bar: 0 })?;
         let groups = group(data.bars.time, data.timeframe, &mut periods);
         (join(&data.bars, &groups), Some(groups))
     };
     let bars = if heikinashi { heikin_ashi(&bars.view()) } else { bars };
     let store = ColumnStore::new(CONTEXT_BUDGET_BYTES);
-    let context = DataContext { bars: bars.view(), timeframe: wanted, symbol: data.symbol, columns: &store, others: data.others };
+    let context = DataContext {
+        bars: bars.view(),
+        timeframe: wanted,
+        symbol: data.symbol,
+        columns: &store,
+        others: data.others,
+    };
     let series = evaluate(folder, body, s, world, &context, options, stop)?;
     let merged = series.into_iter().map(|values| match &groups {
         None => values,
@@ -92,13 +99,20 @@ fn one(
 }
 
 fn timeframe(folder: &Folder<'_>, s: &Security, data: &DataContext<'_>) -> Result<Timeframe, RunError> {
-    let unsupported = || RunError::Unsupported { feature: "request.security with a timeframe that changes".into(), span: s.span };
+    let unsupported = || RunError::Unsupported {
+        feature: "request.security with a timeframe that changes".into(),
+        span: s.span,
+    };
     let known = folder.known(s.timeframe).ok_or_else(unsupported)?;
     let super::fold::Known::Str(text) = known else { return Err(unsupported()) };
     if text.is_empty() {
         return Ok(data.timeframe);
     }
-    text.parse().map_err(|e: springtide_domain::timeframe::BadTimeframe| RunError::Script { message: e.to_string(), span: s.span, bar: 0 })
+    text.parse().map_err(|e: springtide_domain::timeframe::BadTimeframe| RunError::Script {
+        message: e.to_string(),
+        span: s.span,
+        bar: 0,
+    })
 }
 
 /// Checks that the request is for the chart's symbol; true for its Heikin-Ashi bars.
@@ -111,7 +125,11 @@ fn symbol(folder: &Folder<'_>, s: &Security, data: &DataContext<'_>) -> Result<b
                 heikinashi = true;
                 id = args[0];
             }
-            Expr::Call { name: "ticker.standard" | "ticker.modify" | "ticker.inherit", args, .. } if !args.is_empty() => id = args[0],
+            Expr::Call { name: "ticker.standard" | "ticker.modify" | "ticker.inherit", args, .. }
+                if !args.is_empty() =>
+            {
+                id = args[0]
+            }
             Expr::Call { name, .. } if name.starts_with("ticker.") && *name != "ticker.new" => {
                 return Err(RunError::Unsupported { feature: (*name).into(), span: s.span });
             }
@@ -123,13 +141,19 @@ fn symbol(folder: &Folder<'_>, s: &Security, data: &DataContext<'_>) -> Result<b
         }
     }
     let Some(super::fold::Known::Str(text)) = folder.known(id) else {
-        return Err(RunError::Unsupported { feature: "request.security with a symbol that changes".into(), span: s.span });
+        return Err(RunError::Unsupported {
+            feature: "request.security with a symbol that changes".into(),
+            span: s.span,
+        });
     };
     let ticker = text.rsplit(':').next().unwrap_or("");
     if text.is_empty() || ticker == data.symbol.ticker {
         return Ok(heikinashi);
     }
-    Err(RunError::Unsupported { feature: format!("request.security of another symbol (`{text}`)"), span: s.span })
+    Err(RunError::Unsupported {
+        feature: format!("request.security of another symbol (`{text}`)"),
+        span: s.span,
+    })
 }
 
 /// The expression of a variable with exactly one assignment in the program.
@@ -183,7 +207,9 @@ fn evaluate(
     }
     let (built, results) = builder.build(&whole, &s.results)?;
     own.strings = strings;
-    let columns = columns::compute(&built.recipes, &context.bars, context.columns, &mut |name| functions::bar_column(name, &mut own));
+    let columns = columns::compute(&built.recipes, &context.bars, context.columns, &mut |name| {
+        functions::bar_column(name, &mut own)
+    });
     let n = context.bars.len();
     let masks: Vec<_> = built.gates.iter().map(|g| mask(g, &columns, n)).collect();
     let mut series: Vec<Vec<f64>> = results.iter().map(|_| Vec::with_capacity(n)).collect();

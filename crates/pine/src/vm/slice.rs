@@ -16,20 +16,20 @@ pub(super) struct Needs<'f, 'p> {
 impl<'f, 'p> Needs<'f, 'p> {
     /// The part of `body` that orders, errors and logs depend on, and `roots`.
     pub fn slice(folder: &'f Folder<'p>, body: &[Stmt], roots: &[VarId], orders: bool) -> Vec<Stmt> {
-        let mut needs = Self {
-            folder,
-            vars: roots.iter().copied().collect(),
-            seen: FxHashSet::default(),
-            heap: false,
-        };
+        let mut needs =
+            Self { folder, vars: roots.iter().copied().collect(), seen: FxHashSet::default(), heap: false };
         needs.grow(body, orders);
         needs.keep(body, orders, false)
     }
 
     /// The part that the results of a security need, cut to the block that holds it.
-    pub fn slice_for(folder: &'f Folder<'p>, body: &[Stmt], exprs: &[ExprId], inner: &[Stmt]) -> (Vec<Stmt>, Vec<Stmt>) {
-        let mut needs =
-            Self { folder, vars: FxHashSet::default(), seen: FxHashSet::default(), heap: false };
+    pub fn slice_for(
+        folder: &'f Folder<'p>,
+        body: &[Stmt],
+        exprs: &[ExprId],
+        inner: &[Stmt],
+    ) -> (Vec<Stmt>, Vec<Stmt>) {
+        let mut needs = Self { folder, vars: FxHashSet::default(), seen: FxHashSet::default(), heap: false };
         exprs.iter().for_each(|e| needs.read(*e));
         loop {
             let before = (needs.vars.len(), needs.heap);
@@ -224,8 +224,27 @@ fn has_break(stmts: &[Stmt]) -> bool {
 }
 
 const MUTATING: &[&str] = &[
-    "clear", "concat", "fill", "insert", "pop", "push", "remove", "reverse", "set", "shift", "sort", "unshift", "add_col",
-    "add_row", "remove_col", "remove_row", "reshape", "swap_columns", "swap_rows", "put", "put_all",
+    "clear",
+    "concat",
+    "fill",
+    "insert",
+    "pop",
+    "push",
+    "remove",
+    "reverse",
+    "set",
+    "shift",
+    "sort",
+    "unshift",
+    "add_col",
+    "add_row",
+    "remove_col",
+    "remove_row",
+    "reshape",
+    "swap_columns",
+    "swap_rows",
+    "put",
+    "put_all",
 ];
 
 fn is_heap(ty: &Ty) -> bool {

@@ -12,7 +12,8 @@ use springtide_domain::Span;
 pub(super) fn find(name: &str) -> Option<Function> {
     Some(match name {
         "str.tostring" => |m, s, a| {
-            let format = a.get(1).filter(|f| !is_absent(**f)).and_then(|f| m.world.strings.get(*f)).map(str::to_owned);
+            let format =
+                a.get(1).filter(|f| !is_absent(**f)).and_then(|f| m.world.strings.get(*f)).map(str::to_owned);
             let ty = s.types.first().cloned().unwrap_or(Ty::Float);
             let text = show(m, a[0], &ty, format.as_deref());
             Ok(m.world.strings.intern(&text))
@@ -23,9 +24,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "str.contains" => |m, _, a| Ok(both(m, a, |s, t| f64::from(s.contains(t)))),
         "str.startswith" => |m, _, a| Ok(both(m, a, |s, t| f64::from(s.starts_with(t)))),
         "str.endswith" => |m, _, a| Ok(both(m, a, |s, t| f64::from(s.ends_with(t)))),
-        "str.pos" => |m, _, a| {
-            Ok(both(m, a, |s, t| s.find(t).map_or(f64::NAN, |at| s[..at].chars().count() as f64)))
-        },
+        "str.pos" => {
+            |m, _, a| Ok(both(m, a, |s, t| s.find(t).map_or(f64::NAN, |at| s[..at].chars().count() as f64)))
+        }
         "str.lower" => |m, _, a| Ok(map(m, a[0], |s| s.to_lowercase())),
         "str.upper" => |m, _, a| Ok(map(m, a[0], |s| s.to_uppercase())),
         "str.trim" => |m, _, a| Ok(map(m, a[0], |s| s.trim().to_owned())),
@@ -37,7 +38,8 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "str.replace" => replace,
         "str.replace_all" => |m, _, a| {
             let strings = &m.world.strings;
-            let (from, to) = (strings.get(a[1]).unwrap_or("").to_owned(), strings.get(a[2]).unwrap_or("").to_owned());
+            let (from, to) =
+                (strings.get(a[1]).unwrap_or("").to_owned(), strings.get(a[2]).unwrap_or("").to_owned());
             Ok(map(m, a[0], |s| if from.is_empty() { s.to_owned() } else { s.replace(&from, &to) }))
         },
         "str.substring" => |m, _, a| {
@@ -90,7 +92,13 @@ fn replace(m: &mut Machine<'_, '_>, _: &CallSite, a: &[f64]) -> Result<f64, RunE
 pub(super) fn show(m: &mut Machine<'_, '_>, x: f64, ty: &Ty, format: Option<&str>) -> String {
     match ty {
         _ if x.is_nan() => "NaN".into(),
-        Ty::Bool => if super::fold::truthy(x) { "true".into() } else { "false".into() },
+        Ty::Bool => {
+            if super::fold::truthy(x) {
+                "true".into()
+            } else {
+                "false".into()
+            }
+        }
         Ty::Str => m.world.strings.get(x).unwrap_or("").to_owned(),
         Ty::Enum(name) => {
             let members = m.world.enums.iter().find(|(n, _)| n == name).map(|(_, members)| members);
@@ -111,7 +119,9 @@ fn number(x: f64, format: Option<&str>, mintick: f64) -> String {
     match format {
         None | Some("" | "inherit" | "price") => trimmed(x, 10),
         Some("mintick") => {
-            let digits = (0..=10).find(|d| ((mintick * 10f64.powi(*d)).round() - mintick * 10f64.powi(*d)).abs() < 1e-9).unwrap_or(2);
+            let digits = (0..=10)
+                .find(|d| ((mintick * 10f64.powi(*d)).round() - mintick * 10f64.powi(*d)).abs() < 1e-9)
+                .unwrap_or(2);
             format!("{:.*}", digits as usize, (x / mintick).round() * mintick)
         }
         Some("percent") => format!("{}%", trimmed(x, 2)),
@@ -213,7 +223,12 @@ fn format_time(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f6
     if a[0].is_nan() {
         return Ok(m.world.strings.intern("NaN"));
     }
-    let pattern = a.get(1).filter(|f| !is_absent(**f)).and_then(|f| m.world.strings.get(*f)).unwrap_or("yyyy-MM-dd'T'HH:mm:ssZ").to_owned();
+    let pattern = a
+        .get(1)
+        .filter(|f| !is_absent(**f))
+        .and_then(|f| m.world.strings.get(*f))
+        .unwrap_or("yyyy-MM-dd'T'HH:mm:ssZ")
+        .to_owned();
     let zone = match a.get(2).filter(|z| !is_absent(**z)).and_then(|z| m.world.strings.get(*z)) {
         Some(name) => name.to_owned(),
         None => m.world.symbol.timezone.clone(),
@@ -238,7 +253,9 @@ fn format_time(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f6
         out.push_str(&match c {
             'y' if n == 2 => format!("{:02}", p.year % 100),
             'y' => padded(p.year),
-            'M' if n >= 3 => MONTHS[(p.month - 1) as usize][..if n == 3 { 3 } else { MONTHS[(p.month - 1) as usize].len() }].to_owned(),
+            'M' if n >= 3 => MONTHS[(p.month - 1) as usize]
+                [..if n == 3 { 3 } else { MONTHS[(p.month - 1) as usize].len() }]
+                .to_owned(),
             'M' => padded(p.month),
             'd' => padded(p.day),
             'H' => padded(p.hour),
@@ -246,11 +263,24 @@ fn format_time(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f6
             'm' => padded(p.minute),
             's' => padded(p.second),
             'S' => padded((a[0] as i64).rem_euclid(1_000)),
-            'a' => if p.hour < 12 { "AM".into() } else { "PM".into() },
-            'E' => DAYS[(p.weekday - 1) as usize][..if n <= 3 { 3 } else { DAYS[(p.weekday - 1) as usize].len() }].to_owned(),
+            'a' => {
+                if p.hour < 12 {
+                    "AM".into()
+                } else {
+                    "PM".into()
+                }
+            }
+            'E' => DAYS[(p.weekday - 1) as usize]
+                [..if n <= 3 { 3 } else { DAYS[(p.weekday - 1) as usize].len() }]
+                .to_owned(),
             'Z' | 'z' | 'X' => {
                 let minutes = offset.seconds() / 60;
-                format!("{}{:02}{:02}", if minutes < 0 { '-' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60)
+                format!(
+                    "{}{:02}{:02}",
+                    if minutes < 0 { '-' } else { '+' },
+                    minutes.abs() / 60,
+                    minutes.abs() % 60
+                )
             }
             other => other.to_string().repeat(n),
         });
@@ -259,7 +289,18 @@ fn format_time(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f6
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 

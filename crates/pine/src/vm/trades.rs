@@ -10,7 +10,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
     if let Some(field) = name.strip_prefix("strategy.closedtrades.") {
         return Some(match field {
             "profit" => |m, _, a| closed(m, a, |t, _| t.profit),
-            "profit_percent" => |m, _, a| closed(m, a, |t, pv| t.profit / (t.qty * t.entry_price * pv) * 100.0),
+            "profit_percent" => {
+                |m, _, a| closed(m, a, |t, pv| t.profit / (t.qty * t.entry_price * pv) * 100.0)
+            }
             "entry_price" => |m, _, a| closed(m, a, |t, _| t.entry_price),
             "exit_price" => |m, _, a| closed(m, a, |t, _| t.exit_price),
             "entry_bar_index" => |m, _, a| closed(m, a, |t, _| f64::from(t.entry_bar)),
@@ -21,8 +23,12 @@ pub(super) fn find(name: &str) -> Option<Function> {
             "commission" => |m, _, a| closed(m, a, |t, _| t.commission),
             "max_runup" => |m, _, a| closed(m, a, |t, _| t.max_runup),
             "max_drawdown" => |m, _, a| closed(m, a, |t, _| t.max_drawdown),
-            "max_runup_percent" => |m, _, a| closed(m, a, |t, pv| t.max_runup / (t.qty * t.entry_price * pv) * 100.0),
-            "max_drawdown_percent" => |m, _, a| closed(m, a, |t, pv| t.max_drawdown / (t.qty * t.entry_price * pv) * 100.0),
+            "max_runup_percent" => {
+                |m, _, a| closed(m, a, |t, pv| t.max_runup / (t.qty * t.entry_price * pv) * 100.0)
+            }
+            "max_drawdown_percent" => {
+                |m, _, a| closed(m, a, |t, pv| t.max_drawdown / (t.qty * t.entry_price * pv) * 100.0)
+            }
             "entry_id" => |m, _, a| closed(m, a, |t, _| f64::from(t.entry_id.0)),
             "exit_id" => |m, _, a| closed(m, a, |t, _| f64::from(t.exit_id.0)),
             "entry_comment" => |m, _, a| closed(m, a, |t, _| f64::from(t.entry_comment.0)),

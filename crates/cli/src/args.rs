@@ -1,0 +1,306 @@
+//! The command line as it was written; `commands` gives it a meaning.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Exit codes, shown under every `--help`.
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 budget reached, 4 partly done, 130 interrupted.\n\
+                          Data goes to stdout, progress and logs to stderr.";
+
+/// Turns trading ideas into tested strategies, thousands at a time.
+#[derive(Debug, Parser)]
+#[command(name = "tide", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    /// Folder that holds the ledger and imported bars; otherwise the nearest one above with a `.tide`
+    /// folder, else the current one.
+    #[arg(long, global = true, value_name = "DIR", env = "TIDE_WORKSPACE")]
+    pub workspace: Option<PathBuf>,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, value_name = "WHEN")]
+    pub color: ColorWhen,
+    /// No progress, no notes; errors still show.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a workspace with sample bars and strategies, run them all, rank them, write a report.
+    Demo(DemoArgs),
+    /// Run strategies over data sets and parameters, all at once.
+    #[command(visible_alias = "bt")]
+    Backtest(Box<BacktestArgs>),
+    /// Diagnose strategies without running them.
+    Check(CheckArgs),
+    /// Import, list and check bar data.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// The leaderboard of recorded runs.
+    Board(BoardArgs),
+    /// One run: metrics, trades, equity chart.
+    Show(ShowArgs),
+    /// Repeat a recorded run and compare every number.
+    Rerun(RerunArgs),
+    /// Write a run's report, trades or bars to a file.
+    Export(ExportArgs),
+    /// Show broker rule presets, or one preset's rules.
+    Rules(RulesArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where to make it; must not exist or be a demo already.
+    #[arg(default_value = "tide-demo", value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Seed of the sample bars.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Worker threads; all cores when left out.
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PriorityArg {
+    Critical,
+    High,
+    Standard,
+    Low,
+}
+
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// Strategy files, folders (searched for .pine) or globs.
+    #[arg(required = true, value_name = "STRATEGY")]
+    pub strategies: Vec<String>,
+    /// Bar files (.csv, .parquet, .arrow), folders, globs, or names of imported data (`BTC-USD:15`);
+    /// everything imported when left out.
+    #[arg(short, long, value_name = "DATA", num_args = 1..)]
+    pub data: Vec<String>,
+    /// First bar: a date (2023-01-31), a time (2023-01-31T12:00) or epoch ms; UTC.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Bars before this time only.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Resample up to this bar length: 1h, 4h, 1D, 1W, 1M.
+    #[arg(long, value_name = "TF")]
+    pub timeframe: Option<springtide_domain::Timeframe>,
+    /// Symbol name when the file's name does not tell.
+    #[arg(long, value_name = "NAME")]
+    pub symbol: Option<String>,
+    /// Smallest price step; inferred from the prices when left out.
+    #[arg(long, value_name = "STEP")]
+    pub mintick: Option<f64>,
+    /// Smallest quantity step.
+    #[arg(long, value_name = "STEP")]
+    pub min_qty: Option<f64>,
+    /// Starting cash, overriding the script's.
+    #[arg(long, value_name = "MONEY")]
+    pub cash: Option<f64>,
+    /// `0.1%`, `0.5/contract` or `1/order`, per side, overriding the script's.
+    #[arg(long, value_name = "FEE", value_parser = crate::commands::money::commission)]
+    pub commission: Option<springtide_engine::Commission>,
+    /// Ticks (`2`) or percent (`0.05%`) lost by market and stop fills, overriding the script's.
+    #[arg(long, value_name = "SLIP", value_parser = crate::commands::money::slippage)]
+    pub slippage: Option<springtide_engine::Slippage>,
+    /// Set an input of the script: its title or variable name.
+    #[arg(long = "set", value_name = "NAME=V")]
+    pub sets: Vec<String>,
+    /// Sweep an input: NAME=LO..HI:STEP or NAME=a,b,c; several make a grid.
+    #[arg(long = "sweep", value_name = "NAME=RANGE")]
+    pub sweeps: Vec<String>,
+    /// Sweep every input over the range its own minval, maxval, step or options give.
+    #[arg(long)]
+    pub sweep_inputs: bool,
+    /// Refuse to start more runs than this.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub max_runs: u64,
+    /// Worker threads; all cores when left out.
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Who goes first when workers are short.
+    #[arg(long, value_enum, default_value_t = PriorityArg::Standard)]
+    pub priority: PriorityArg,
+    /// Do not repeat runs the ledger already has.
+    #[arg(long)]
+    pub resume: bool,
+    /// Stop at the first failed run.
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Stop a single run after this long: `30s`, `500ms`, `2m`.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::commands::money::duration)]
+    pub timeout: std::time::Duration,
+    /// Broker rules: tradingview, backtesting_py, vectorbt, nautilus, backtrader, wickra.
+    #[arg(long, value_name = "NAME", default_value = "tradingview")]
+    pub broker: String,
+    /// Change one broker rule: KEY=VALUE (`tide rules` lists them).
+    #[arg(long = "rule", value_name = "KEY=VALUE")]
+    pub rules: Vec<String>,
+    /// Run under every broker preset and report how far the result moves.
+    #[arg(long, conflicts_with_all = ["broker", "rules"])]
+    pub rules_spread: bool,
+    /// Skip bad rows of data files instead of refusing the file; they are counted.
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Write an HTML report of the batch.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write all trades: .csv, .parquet or .json by its ending.
+    #[arg(long, value_name = "FILE")]
+    pub trades: Option<PathBuf>,
+    /// One JSON object per run on stdout.
+    #[arg(long)]
+    pub json: bool,
+    /// Sort the closing table by this metric.
+    #[arg(long, value_name = "METRIC", default_value = "return_pct")]
+    pub sort: String,
+    /// Rows of the closing table.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub top: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Strategy files, folders or globs.
+    #[arg(required = true, value_name = "STRATEGY")]
+    pub strategies: Vec<String>,
+    /// One JSON object per file on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Read CSV, Parquet or Arrow files into the workspace's bar store.
+    Import(ImportArgs),
+    /// List imported bars.
+    Ls {
+        /// One JSON object per data set.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Verify imported bars: checksums, order, gaps, impossible bars.
+    Check {
+        /// One JSON object per finding.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Files, folders or globs.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Symbol name when the file's name does not tell (one file only).
+    #[arg(long, value_name = "NAME")]
+    pub symbol: Option<String>,
+    /// Bar length when the times do not tell.
+    #[arg(long, value_name = "TF")]
+    pub timeframe: Option<springtide_domain::Timeframe>,
+    /// Skip bad rows and count them, instead of refusing the file.
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// One JSON object per file on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupArg {
+    Strategy,
+    Market,
+}
+
+#[derive(Debug, Args)]
+pub struct BoardArgs {
+    /// Metric, column or input to sort by; `-` in front sorts ascending. `--metrics` lists them.
+    #[arg(long, value_name = "METRIC", default_value = "return_pct", allow_hyphen_values = true)]
+    pub sort: String,
+    /// Only runs that satisfy this: `sharpe > 1 and trades >= 30 and symbol = BTC-USD`.
+    #[arg(long = "where", value_name = "EXPR")]
+    pub filter: Option<String>,
+    /// Rows to show.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub top: u32,
+    /// The best run of each strategy or market only.
+    #[arg(long, value_enum, value_name = "BY")]
+    pub group: Option<GroupArg>,
+    /// Only runs of this job; `last` is the newest.
+    #[arg(long, value_name = "ID")]
+    pub job: Option<String>,
+    /// One JSON object per run.
+    #[arg(long)]
+    pub json: bool,
+    /// List all metrics with unit and definition.
+    #[arg(long)]
+    pub metrics: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Run id or the start of one.
+    #[arg(value_name = "RUN")]
+    pub run: springtide_domain::RunId,
+    /// Trades to list.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub trades: usize,
+    /// One JSON object with everything.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RerunArgs {
+    /// Run ids or starts of ones.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<springtide_domain::RunId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    Html,
+    Csv,
+    Parquet,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Run id or the start of one.
+    #[arg(value_name = "RUN")]
+    pub run: springtide_domain::RunId,
+    /// html is the report; csv and parquet hold the trades; json everything. Otherwise by the ending of --out.
+    #[arg(long, value_enum)]
+    pub format: Option<ExportFormat>,
+    /// File to write; `RUN.FORMAT` when left out, `-` is stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesArgs {
+    /// A preset; all of them when left out.
+    pub preset: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Parses the process's arguments; help, version and usage errors end with their own code.
+pub fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        let _ = error.print();
+        ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    })
+}

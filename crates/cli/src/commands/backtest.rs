@@ -1,0 +1,401 @@
+//! `tide backtest`: many strategies x many markets x many parameters, at once.
+
+use super::{Context, money::time_ms, rules::find};
+use crate::{
+    args::{BacktestArgs, PriorityArg},
+    commands::board::board,
+    exit::{CommandResult, Ending},
+    interrupt,
+    output::{group, run_json, si},
+    progress::{Display, seconds},
+};
+use springtide_domain::{ParamValue, Params, Severity};
+use springtide_engine::{Rules, metrics::METRICS, rules::PRESETS};
+use springtide_lab::{
+    LabError, Ledger,
+    batch::{self, BatchOptions, BatchSummary, Market, OnOutput, OnRun, Plan, Progress},
+    compiled::CompiledStrategy,
+    dataset::Cut,
+    execute::AccountOverrides,
+    ledger::{BoardQuery, RunRecord},
+    market::{self, Wanted},
+    paths::expand,
+    report::export::{TradeOwner, iso},
+    report_batch::{self, TradeSink},
+    strategy::{StrategyKind, StrategySource},
+    sweep::{Axis, grid_for},
+};
+use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+/// Plans, runs, reports.
+pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
+    let ledger = context.workspace.ledger()?;
+    let plan = plan(context, args)?;
+    let planned = plan.len()?;
+    if plan.is_empty() || planned == 0 {
+        return Err(LabError::Usage("nothing to run".into()));
+    }
+    if planned > args.max_runs {
+        return Err(LabError::Usage(format!(
+            "{} runs are planned, more than --max-runs {}: narrow the sweep or raise the limit",
+            group(planned as f64, 0),
+            group(args.max_runs as f64, 0)
+        )));
+    }
+    tell_plan(context, &plan, planned);
+    let outcome = execute(context, args, &ledger, &plan)?;
+    close(context, args, &ledger, &plan, &outcome)
+}
+
+struct Executed {
+    summary: BatchSummary,
+    runs: Vec<RunRecord>,
+    elapsed: std::time::Duration,
+    bars: u64,
+}
+
+/// Records kept in memory for the closing table and the report; the ledger has all of them.
+const KEPT_RUNS: usize = 200_000;
+
+fn execute(
+    context: &Context,
+    args: &BacktestArgs,
+    ledger: &Ledger,
+    plan: &Plan,
+) -> Result<Executed, LabError> {
+    let workers =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() })
+        .map_err(|e| LabError::Usage(e.to_string()))?;
+    let cancel = CancelToken::new();
+    interrupt::cancel_on_signal(&cancel)
+        .map_err(|source| LabError::File { path: "signal handler".into(), source })?;
+    let progress = Arc::new(Progress::default());
+    let sink = args.trades.as_deref().map(TradeSink::create).transpose()?.map(|s| Arc::new(Mutex::new(s)));
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let on_run: OnRun = {
+        let (kept, json) = (Arc::clone(&kept), args.json);
+        Box::new(move |run: &RunRecord, reused: bool| {
+            if json {
+                let mut out = std::io::stdout().lock();
+                // A closed pipe ends the program by SIGPIPE; nothing else can go wrong here.
+                let _ = writeln!(out, "{}", run_json(run, reused));
+            }
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if kept.len() < KEPT_RUNS {
+                kept.push(run.clone());
+            }
+        })
+    };
+    let on_output: Option<OnOutput> = sink.clone().map(|sink| {
+        Arc::new(
+            move |run: &RunRecord,
+                  data: &springtide_lab::dataset::DataSet,
+                  output: &springtide_lab::execute::RunOutput| {
+                let owner = TradeOwner {
+                    run: run.id.to_string(),
+                    strategy: run.strategy.clone(),
+                    symbol: run.symbol.clone(),
+                    timeframe: run.timeframe.clone(),
+                };
+                let rows = springtide_lab::report::detail::trade_rows(data, output);
+                sink.lock().unwrap_or_else(PoisonError::into_inner).add(&owner, rows);
+            },
+        ) as OnOutput
+    });
+    let options = BatchOptions {
+        priority: priority(args.priority),
+        timeout: args.timeout,
+        resume: args.resume,
+        fail_fast: args.fail_fast,
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    };
+    let display = Display::start(context.term, Arc::clone(&progress), pool.registry())
+        .map_err(|source| LabError::File { path: "progress".into(), source })?;
+    let started = Instant::now();
+    let summary = batch::run(plan, &options, &pool, ledger, &cancel, &progress, on_run, on_output);
+    let elapsed = started.elapsed();
+    display.finish();
+    let summary = summary?;
+    if let Some(sink) = sink {
+        let path = sink.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
+        context.term.note(&format!("trades: {}", path.display()));
+    }
+    let runs = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    let bars = progress.bars.load(std::sync::atomic::Ordering::Relaxed);
+    Ok(Executed { summary, runs, elapsed, bars })
+}
+
+fn close(
+    context: &Context,
+    args: &BacktestArgs,
+    ledger: &Ledger,
+    plan: &Plan,
+    done: &Executed,
+) -> CommandResult {
+    let Executed { summary, runs, elapsed, bars } = done;
+    let lower_is_better = METRICS.iter().any(|m| m.name == args.sort && m.higher_is_better == Some(false));
+    if !args.json {
+        let query = BoardQuery {
+            sort: args.sort.clone(),
+            descending: !lower_is_better,
+            filter: None,
+            top: args.top,
+            group: None,
+            job: Some(summary.job),
+        };
+        let best = if summary.reused == 0 {
+            ledger.board(&query)?
+        } else {
+            best_of(runs, &args.sort, !lower_is_better, args.top)
+        };
+        print!("{}", board(&best, &args.sort, context.term.width, context.term.color_out));
+        if args.rules_spread {
+            print!("{}", spread(context, runs));
+        }
+    }
+    failures(context, runs);
+    let paint = context.term.err();
+    let rate = *bars as f64 / elapsed.as_secs_f64().max(1e-6);
+    context.term.note(&format!(
+        "job {}: {}, {}{} in {}, {} bars/s",
+        summary.job,
+        paint.green(format!("{} ok", group(summary.ok as f64, 0))),
+        if summary.failed > 0 {
+            paint.red(format!("{} failed", group(summary.failed as f64, 0)))
+        } else {
+            "0 failed".into()
+        },
+        if summary.reused > 0 {
+            format!(", {} from the ledger", group(summary.reused as f64, 0))
+        } else {
+            String::new()
+        },
+        seconds(*elapsed),
+        si(rate)
+    ));
+    if let Some(out) = &args.out {
+        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        let title = format!("{} strategies on {} markets", plan.strategies.len(), plan.markets.len());
+        report_batch::write(
+            out,
+            &title,
+            &format!("tide {command}"),
+            iso(springtide_lab::ledger::now_ms()),
+            runs,
+            &args.sort,
+            !lower_is_better,
+            plan,
+        )?;
+        context.term.note(&format!("report: {}", out.display()));
+    }
+    if summary.interrupted {
+        context
+            .term
+            .note("Interrupted. What finished is kept; the same command with --resume does the rest.");
+        return Ok(Ending::Interrupted);
+    }
+    let bad = summary.failed > 0 || summary.stopped_early;
+    Ok(if bad { Ending::Partly } else { Ending::Ok })
+}
+
+fn best_of(runs: &[RunRecord], sort: &str, descending: bool, top: u32) -> Vec<RunRecord> {
+    let key = |r: &RunRecord| r.metrics.as_ref().and_then(|m| m.get(sort));
+    let mut best: Vec<RunRecord> = runs.iter().filter(|r| r.metrics.is_some()).cloned().collect();
+    best.sort_by(|a, b| {
+        springtide_lab::report::page::rank(key(a), key(b), descending).then_with(|| a.id.cmp(&b.id))
+    });
+    best.truncate(top as usize);
+    best
+}
+
+/// Failed runs, each reason once with how many runs share it.
+fn failures(context: &Context, runs: &[RunRecord]) {
+    let mut reasons: std::collections::BTreeMap<(String, String), u64> = std::collections::BTreeMap::new();
+    for run in runs.iter().filter(|r| r.error.is_some()) {
+        let what = format!("{} on {}", run.strategy, run.data);
+        *reasons.entry((run.error.clone().unwrap_or_default(), what)).or_default() += 1;
+    }
+    let paint = context.term.err();
+    for ((error, what), count) in reasons.iter().take(10) {
+        let times = if *count > 1 { format!(" ({count} runs)") } else { String::new() };
+        context.term.note(&format!("{} {what}{times}: {error}", paint.red("failed")));
+    }
+    if reasons.len() > 10 {
+        context.term.note(&format!(
+            "... and {} more; `tide board --where 'status != ok'` lists them",
+            reasons.len() - 10
+        ));
+    }
+}
+
+fn spread(context: &Context, runs: &[RunRecord]) -> String {
+    use crate::table::{Cell, Column, render};
+    let ok: Vec<&RunRecord> = runs.iter().filter(|r| r.metrics.is_some()).collect();
+    let Some(spread) = springtide_lab::report::page::spread(&ok) else { return String::new() };
+    let mut columns = vec![Column::text("strategy"), Column::left("market")];
+    columns.extend(spread.presets.iter().map(|p| Column::right(p)));
+    columns.push(Column::right("spread"));
+    let percent =
+        |x: Option<f64>| x.map_or_else(|| Cell::from("–"), |x| Cell::signed(format!("{} %", group(x, 2)), x));
+    let rows: Vec<Vec<Cell>> = spread
+        .rows
+        .iter()
+        .take(40)
+        .map(|r| {
+            let mut cells: Vec<Cell> = vec![r.strategy.clone().into(), r.market.clone().into()];
+            cells.extend(r.returns.iter().map(|x| percent(*x)));
+            cells.push(r.spread.map_or_else(|| "–".to_owned(), |x| format!("{} points", group(x, 2))).into());
+            cells
+        })
+        .collect();
+    format!(
+        "\nReturn by broker rules alone\n{}",
+        render(&columns, &rows, context.term.width, context.term.color_out)
+    )
+}
+
+fn priority(arg: PriorityArg) -> Priority {
+    match arg {
+        PriorityArg::Critical => Priority::Critical,
+        PriorityArg::High => Priority::High,
+        PriorityArg::Standard => Priority::Standard,
+        PriorityArg::Low => Priority::Low,
+    }
+}
+
+fn tell_plan(context: &Context, plan: &Plan, planned: u64) {
+    let broken = plan.strategies.iter().filter(|(s, _)| s.runnable().is_err()).count();
+    let note = if broken > 0 { format!(" ({broken} cannot run)") } else { String::new() };
+    context.term.note(&format!(
+        "{} strategies{note} on {} markets: {} runs",
+        plan.strategies.len(),
+        plan.markets.len(),
+        group(planned as f64, 0)
+    ));
+    let warned: BTreeSet<String> = plan
+        .strategies
+        .iter()
+        .flat_map(|(s, _)| {
+            s.diagnostics
+                .iter()
+                .filter(|d| d.severity == Severity::Warning)
+                .map(|d| format!("{}: {}", s.name, d.message))
+        })
+        .collect();
+    for text in warned.iter().take(5) {
+        context.term.note(&format!("{} {text}", context.term.err().yellow("warning:")));
+    }
+    if warned.len() > 5 {
+        context.term.note(&format!("... and {} more warnings; `tide check` shows them", warned.len() - 5));
+    }
+}
+
+fn plan(context: &Context, args: &BacktestArgs) -> Result<Plan, LabError> {
+    let rules = rules(args)?;
+    let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
+    let compiled: Vec<Arc<CompiledStrategy>> = files
+        .iter()
+        .map(|f| StrategySource::read(f).map(|s| Arc::new(CompiledStrategy::new(s))))
+        .collect::<Result<_, _>>()?;
+    let sets = sets(&args.sets)?;
+    let sweeps: Vec<Axis> = args.sweeps.iter().map(|t| Axis::parse(t)).collect::<Result<_, _>>()?;
+    let mut unknown: Option<BTreeSet<String>> = None;
+    let mut strategies = Vec::new();
+    for strategy in compiled {
+        let (grid, missing) = grid_for(strategy.inputs(), &sets, &sweeps, args.sweep_inputs);
+        if strategy.program.is_some() {
+            let missing: BTreeSet<String> = missing.into_iter().collect();
+            unknown = Some(match unknown {
+                Some(all) => all.intersection(&missing).cloned().collect(),
+                None => missing,
+            });
+        }
+        strategies.push((strategy, grid));
+    }
+    if let Some(name) = unknown.and_then(|u| u.into_iter().next()) {
+        return Err(LabError::Usage(no_such_input(&name, &strategies)));
+    }
+    Ok(Plan {
+        strategies,
+        markets: markets(context, args)?,
+        rules: rules.into_iter().map(Arc::new).collect(),
+        overrides: AccountOverrides { cash: args.cash, commission: args.commission, slippage: args.slippage },
+    })
+}
+
+fn no_such_input(name: &str, strategies: &[(Arc<CompiledStrategy>, springtide_lab::sweep::Grid)]) -> String {
+    let all: BTreeSet<String> =
+        strategies.iter().flat_map(|(s, _)| s.inputs().iter().map(|i| format!("{:?}", i.key))).collect();
+    let list: Vec<String> = all.into_iter().take(12).collect();
+    format!(
+        "no strategy has an input `{name}`; there are {}",
+        if list.is_empty() { "none".into() } else { list.join(", ") }
+    )
+}
+
+fn sets(texts: &[String]) -> Result<Params, LabError> {
+    texts
+        .iter()
+        .map(|text| {
+            let (name, value) = text
+                .split_once('=')
+                .ok_or_else(|| LabError::Usage(format!("--set {text}: expected NAME=VALUE")))?;
+            Ok((name.trim().to_owned(), ParamValue::parse(value.trim())))
+        })
+        .collect()
+}
+
+fn rules(args: &BacktestArgs) -> Result<Vec<Rules>, LabError> {
+    if args.rules_spread {
+        return PRESETS.iter().map(|p| find(p)).collect();
+    }
+    let mut rules = find(&args.broker)?;
+    for rule in &args.rules {
+        rules.set(rule).map_err(|e| LabError::Usage(format!("--rule {e}")))?;
+    }
+    Ok(vec![rules])
+}
+
+fn markets(context: &Context, args: &BacktestArgs) -> Result<Vec<Market>, LabError> {
+    let time = |text: &Option<String>, flag: &str| {
+        text.as_deref().map(time_ms).transpose().map_err(|e| LabError::Usage(format!("{flag}: {e}")))
+    };
+    let cut = Cut {
+        from_ms: time(&args.from, "--from")?,
+        to_ms: time(&args.to, "--to")?,
+        resample: args.timeframe,
+    };
+    let wanted = Wanted {
+        symbol: args.symbol.clone(),
+        mintick: args.mintick,
+        min_qty: args.min_qty,
+        skip_bad: args.skip_bad,
+    };
+    let (store, cache) = (context.workspace.data(), context.workspace.cache());
+    let names = market::find(&args.data, &store)?;
+    let markets: Vec<Market> = names
+        .iter()
+        .map(|name| match market::load(name, &store, &cache, &wanted, cut) {
+            Ok(data) => Market::Ready(Arc::new(data)),
+            Err(error) => Market::Broken { name: stem(name), path: name.clone(), error: error.to_string() },
+        })
+        .collect();
+    for market in &markets {
+        if let Market::Broken { name, error, .. } = market {
+            context.term.note(&format!("{} {name}: {error}", context.term.err().red("data")));
+        }
+    }
+    Ok(markets)
+}
+
+fn stem(path: &str) -> String {
+    Path::new(path).file_stem().map_or_else(|| path.to_owned(), |s| s.to_string_lossy().into_owned())
+}

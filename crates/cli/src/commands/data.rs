@@ -1,0 +1,158 @@
+//! `tide data`: import, list and check bars.
+
+use super::Context;
+use crate::{
+    args::{DataCommand, ImportArgs},
+    exit::{CommandResult, Ending},
+    output::group,
+    table::{Cell, Column, render},
+};
+use springtide_lab::{
+    LabError,
+    market::{self, Finding, ImportOptions, ImportReport, is_bar_file},
+    paths::expand,
+    report::export::iso,
+};
+
+/// Dispatches the three.
+pub fn run(context: &Context, command: &DataCommand) -> CommandResult {
+    match command {
+        DataCommand::Import(args) => import(context, args),
+        DataCommand::Ls { json } => list(context, *json),
+        DataCommand::Check { json } => check(context, *json),
+    }
+}
+
+fn import(context: &Context, args: &ImportArgs) -> CommandResult {
+    let files = expand(&args.files, &is_bar_file)?;
+    if args.symbol.is_some() && files.len() > 1 {
+        return Err(LabError::Usage("--symbol names one market: import its file alone".into()));
+    }
+    let options = ImportOptions {
+        symbol: args.symbol.clone(),
+        timeframe: args.timeframe,
+        skip_bad: args.skip_bad,
+        ..ImportOptions::default()
+    };
+    let mut failed = 0;
+    for (file, result) in files.iter().zip(market::import(&files, &context.workspace.data(), &options)) {
+        match result {
+            Ok(report) if args.json => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
+            Ok(report) => print!("{}", summary(&report)),
+            Err(error) => {
+                failed += 1;
+                if args.json {
+                    println!(
+                        "{}",
+                        serde_json::json!({"source": file.display().to_string(), "error": error.to_string()})
+                    );
+                }
+                eprintln!("{} {error}", context.term.err().red("tide:"));
+            }
+        }
+    }
+    Ok(match (failed, files.len()) {
+        (0, _) => Ending::Ok,
+        (f, n) if f == n => Ending::Failed,
+        _ => Ending::Partly,
+    })
+}
+
+/// What was imported, and everything that was wrong or odd, a line each.
+fn summary(r: &ImportReport) -> String {
+    let mut out = format!(
+        "{} {}: {} bars from {} to {} ({})\n",
+        r.symbol,
+        r.timeframe,
+        group(r.bars as f64, 0),
+        iso(r.from_ms),
+        iso(r.to_ms),
+        r.source
+    );
+    let mut line = |count: u64, what: &str| {
+        if count > 0 {
+            out.push_str(&format!("  {} {what}\n", group(count as f64, 0)));
+        }
+    };
+    line(r.bad_rows.count, "bad rows left out");
+    line(r.duplicates.count, "repeated rows left out");
+    line(r.out_of_order.count, "rows put in order");
+    line(r.missing_volume, "bars without volume");
+    line(r.gaps.missing_bars, "bars missing in gaps");
+    if r.reversed {
+        out.push_str("  turned round: the file ran from the latest bar to the earliest\n");
+    }
+    if !r.ignored_columns.is_empty() {
+        out.push_str(&format!("  columns not used: {}\n", r.ignored_columns.join(", ")));
+    }
+    for note in &r.notes {
+        out.push_str(&format!("  {note}\n"));
+    }
+    out
+}
+
+fn list(context: &Context, json: bool) -> CommandResult {
+    let listing = market::list(&context.workspace.data())?;
+    let entries = &listing.entries;
+    for finding in &listing.unreadable {
+        context.term.note(&format!("{} {}", context.term.err().red("unreadable"), text(finding)));
+    }
+    if json {
+        for entry in entries {
+            println!("{}", serde_json::to_string(entry).unwrap_or_default());
+        }
+        return Ok(Ending::Ok);
+    }
+    if entries.is_empty() {
+        context.term.note("No bars imported yet: `tide data import FILE.csv`.");
+        return Ok(Ending::Ok);
+    }
+    let columns = [
+        Column::left("symbol"),
+        Column::left("timeframe"),
+        Column::right("bars"),
+        Column::left("from"),
+        Column::left("to"),
+        Column::right("missing"),
+        Column::right("kB"),
+        Column::left("hash"),
+    ];
+    let rows: Vec<Vec<Cell>> = entries
+        .iter()
+        .map(|e| {
+            vec![
+                e.symbol.ticker.clone().into(),
+                e.timeframe.to_string().into(),
+                group(e.bars as f64, 0).into(),
+                iso(e.from_ms)[..10].to_owned().into(),
+                iso(e.to_ms)[..10].to_owned().into(),
+                group(e.gaps.missing_bars as f64, 0).into(),
+                group(e.bytes as f64 / 1e3, 0).into(),
+                e.hash.chars().take(12).collect::<String>().into(),
+            ]
+        })
+        .collect();
+    print!("{}", render(&columns, &rows, context.term.width, context.term.color_out));
+    Ok(Ending::Ok)
+}
+
+fn check(context: &Context, json: bool) -> CommandResult {
+    let findings = market::check(&context.workspace.data())?;
+    for finding in &findings {
+        if json {
+            println!("{}", serde_json::to_string(finding).unwrap_or_default());
+        } else {
+            println!("{}", text(finding));
+        }
+    }
+    let bad = findings.iter().any(market::is_error);
+    if !json && findings.is_empty() {
+        context.term.note("All imported bars are sound.");
+    }
+    Ok(if bad { Ending::Failed } else { Ending::Ok })
+}
+
+fn text(finding: &Finding) -> String {
+    let hint = if finding.hint.is_empty() { String::new() } else { format!(" ({})", finding.hint) };
+    format!("{}: {}: {}{hint}", finding.path.display(), finding.code, finding.message)
+}

@@ -1,0 +1,43 @@
+//! One file per command.
+
+mod backtest;
+mod board;
+mod check;
+mod data;
+mod demo;
+mod export;
+pub mod money;
+mod rerun;
+mod rules;
+mod show;
+
+use crate::{
+    args::{Cli, Command},
+    exit::CommandResult,
+    term::Term,
+    workspace::Workspace,
+};
+
+/// What every command needs.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub term: Term,
+    pub workspace: Workspace,
+}
+
+/// Runs the command that was asked for.
+pub fn run(cli: Cli) -> CommandResult {
+    let term = Term::detect(&cli);
+    let context = Context { term, workspace: Workspace::locate(cli.workspace.as_deref())? };
+    match cli.command {
+        Command::Demo(args) => demo::run(&context, &args),
+        Command::Backtest(args) => backtest::run(&context, &args),
+        Command::Check(args) => check::run(&context, &args),
+        Command::Data(command) => data::run(&context, &command),
+        Command::Board(args) => board::run(&context, &args),
+        Command::Show(args) => show::run(&context, &args),
+        Command::Rerun(args) => rerun::run(&context, &args),
+        Command::Export(args) => export::run(&context, &args),
+        Command::Rules(args) => rules::run(&context, &args),
+    }
+}

@@ -1,0 +1,94 @@
+//! Reads fees, slippage, durations and times from the command line.
+
+use springtide_engine::{Commission, Slippage};
+use std::time::Duration;
+
+/// `0.1%`, `0.5/contract`, `1/order`.
+pub fn commission(text: &str) -> Result<Commission, String> {
+    let help = "write `0.1%`, `0.5/contract` or `1/order`";
+    let number = |t: &str| positive(t).map_err(|why| format!("{why}; {help}"));
+    if let Some(t) = text.strip_suffix('%') {
+        number(t).map(Commission::Percent)
+    } else if let Some(t) = text.strip_suffix("/contract") {
+        number(t).map(Commission::PerContract)
+    } else if let Some(t) = text.strip_suffix("/order") {
+        number(t).map(Commission::PerOrder)
+    } else {
+        Err(format!("`{text}` does not say what it is a fee on; {help}"))
+    }
+}
+
+/// `2` (ticks), `2t`, `2 ticks`, `0.05%`.
+pub fn slippage(text: &str) -> Result<Slippage, String> {
+    if let Some(t) = text.strip_suffix('%') {
+        return positive(t).map(Slippage::Percent);
+    }
+    let t = text.trim_end_matches("ticks").trim_end_matches('t').trim();
+    positive(t).map(Slippage::Ticks).map_err(|why| format!("{why}; write ticks (`2`) or percent (`0.05%`)"))
+}
+
+/// `500ms`, `30s`, `2m`, `1h`; bare numbers are seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)];
+    let (digits, scale) = units
+        .iter()
+        .find_map(|(unit, scale)| text.strip_suffix(unit).map(|t| (t, scale)))
+        .unwrap_or((text, &1.0));
+    let seconds =
+        positive(digits).map_err(|why| format!("{why}; write `500ms`, `30s`, `2m` or `1h`"))? * scale;
+    if seconds == 0.0 || seconds > 1e9 {
+        return Err(format!("`{text}` is out of range; write `500ms`, `30s`, `2m` or `1h`"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// `2023-01-31`, `2023-01-31T12:00`, `2023-01-31 12:00:30`, or epoch milliseconds, as epoch milliseconds UTC.
+pub fn time_ms(text: &str) -> Result<i64, String> {
+    if let Ok(ms) = text.parse::<i64>()
+        && text.len() > 8
+    {
+        return Ok(ms);
+    }
+    let bad =
+        || format!("`{text}` is no time; write 2023-01-31, 2023-01-31T12:00 or epoch milliseconds (UTC)");
+    if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
+        return Ok(stamp.as_millisecond());
+    }
+    let datetime: jiff::civil::DateTime = text.parse().map_err(|_| bad())?;
+    let zoned = datetime.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| bad())?;
+    Ok(zoned.timestamp().as_millisecond())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err(format!("`{text}` is no number of 0 or more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fees_and_slips() {
+        assert_eq!(commission("0.1%"), Ok(Commission::Percent(0.1)));
+        assert_eq!(commission("0.5/contract"), Ok(Commission::PerContract(0.5)));
+        assert_eq!(commission("1/order"), Ok(Commission::PerOrder(1.0)));
+        assert!(commission("1").is_err() && commission("-1%").is_err() && commission("nan%").is_err());
+        assert_eq!(slippage("2"), Ok(Slippage::Ticks(2.0)));
+        assert_eq!(slippage("2 ticks"), Ok(Slippage::Ticks(2.0)));
+        assert_eq!(slippage("0.05%"), Ok(Slippage::Percent(0.05)));
+    }
+
+    #[test]
+    fn durations_and_times() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("0s").is_err() && duration("soon").is_err());
+        assert_eq!(time_ms("2023-01-01"), Ok(1_672_531_200_000));
+        assert_eq!(time_ms("2023-01-01T00:15"), Ok(1_672_532_100_000));
+        assert_eq!(time_ms("1672531200000"), Ok(1_672_531_200_000));
+        assert!(time_ms("yesterday").is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! `tide show`: one run: metrics, trades, a chart of its equity.
+
+use super::Context;
+use crate::{
+    args::ShowArgs,
+    chart::braille,
+    exit::{CommandResult, Ending},
+    output::{group, metric_text, run_json},
+    table::{Cell, Column, render},
+    term::Paint,
+};
+use springtide_domain::RunStatus;
+use springtide_engine::metrics::METRICS;
+use springtide_lab::{
+    ledger::RunRecord,
+    replay::{self, Replay},
+    report::{RunDetail, detail::TradeRow, export::iso},
+};
+
+const CHART_HEIGHT: usize = 10;
+
+/// Prints the run; its trades and equity are computed again and compared with the record.
+pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
+    let ledger = context.workspace.existing_ledger()?;
+    let record = ledger.find(&args.run)?;
+    let replay = (record.status == RunStatus::Ok)
+        .then(|| replay::run(&ledger, &record, &context.workspace.data(), &context.workspace.cache()));
+    let (replay, missing) = match replay {
+        Some(Ok(replay)) => (Some(replay), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+        None => (None, None),
+    };
+    let detail = replay.as_ref().map(|r| r.detail(&record, false));
+    if args.json {
+        let mut object = run_json(&record, true);
+        object["setup"] = serde_json::to_value(&record.setup).unwrap_or_default();
+        object["detail"] = serde_json::to_value(&detail).unwrap_or_default();
+        println!("{object}");
+        return Ok(Ending::Ok);
+    }
+    let paint = context.term.out();
+    println!("{}", head(&record, paint));
+    if let Some(error) = &record.error {
+        println!("{}\n", paint.red(error));
+    }
+    if let Some(text) = diagnostics(&ledger, &record, context.term.color_out)? {
+        print!("{text}");
+    }
+    if record.metrics.is_some() {
+        print!("{}", metrics(&record, context.term.width, paint));
+    }
+    match (&detail, &missing) {
+        (Some(detail), _) => print!("{}", body(detail, args.trades, context.term.width, paint)),
+        (None, Some(error)) => {
+            println!("{}", paint.yellow(format!("Trades and equity cannot be shown: {error}")))
+        }
+        (None, None) => {}
+    }
+    if let Some(warning) = replay.as_ref().and_then(Replay::difference) {
+        println!("{}", paint.red(warning));
+        return Ok(Ending::Failed);
+    }
+    context.term.note(&format!("`tide export {} --format html` writes the report.", record.id.short()));
+    Ok(Ending::Ok)
+}
+
+fn head(run: &RunRecord, paint: Paint) -> String {
+    let inputs: Vec<String> = run.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let a = &run.setup.account;
+    let mut lines = vec![
+        format!("{}  {}", paint.bold(&run.strategy), paint.dim(&run.id)),
+        format!("{} {}, {} bars, {}", run.symbol, run.timeframe, group(run.bars as f64, 0), run.source),
+    ];
+    if !inputs.is_empty() {
+        lines.push(format!("inputs  {}", inputs.join("  ")));
+    }
+    lines.push(format!(
+        "cash {}  size {:?} {}  commission {:?}  slippage {:?}  rules {}",
+        group(a.initial_capital, 0),
+        a.qty_type,
+        a.qty_value,
+        a.commission,
+        a.slippage,
+        run.rules.name
+    ));
+    lines.push(paint.dim(format!(
+        "{} in {} µs, recorded {}, {}",
+        run.status.as_str(),
+        group(run.elapsed_us as f64, 0),
+        iso(run.finished_ms),
+        run.setup.engine
+    )));
+    lines.join("\n") + "\n"
+}
+
+fn diagnostics(
+    ledger: &springtide_lab::Ledger,
+    run: &RunRecord,
+    color: bool,
+) -> Result<Option<String>, springtide_lab::LabError> {
+    if run.diagnostics.is_empty() {
+        return Ok(None);
+    }
+    let text = ledger.strategy_text(&run.strategy_hash)?.unwrap_or_default();
+    Ok(Some(springtide_pine::render::render(&run.diagnostics, &text, &run.source, color)))
+}
+
+fn metrics(run: &RunRecord, width: usize, paint: Paint) -> String {
+    let Some(values) = &run.metrics else { return String::new() };
+    let cells: Vec<(String, String)> =
+        METRICS.iter().map(|m| (m.title.to_owned(), metric_text(m.name, values.get(m.name)))).collect();
+    let name = cells.iter().map(|c| c.0.chars().count()).max().unwrap_or(0);
+    let value = cells.iter().map(|c| c.1.chars().count()).max().unwrap_or(0);
+    let columns = (width / (name + value + 5)).clamp(1, 4);
+    let rows = cells.len().div_ceil(columns);
+    let mut out = String::new();
+    for r in 0..rows {
+        for c in 0..columns {
+            if let Some((title, text)) = cells.get(c * rows + r) {
+                let pad = " ".repeat(name - title.chars().count() + 1 + value - text.chars().count());
+                out.push_str(&format!("{}{pad}{text}    ", paint.dim(title)));
+            }
+        }
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
+}
+
+fn body(detail: &RunDetail, trades: usize, width: usize, paint: Paint) -> String {
+    let mut out = String::from("\n");
+    let equity = &detail.curve.equity;
+    let axis = 16;
+    let lines = braille(equity, width.saturating_sub(axis).clamp(20, 160), CHART_HEIGHT);
+    let high = equity.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let low = equity.iter().copied().fold(f64::INFINITY, f64::min);
+    for (i, line) in lines.iter().enumerate() {
+        let label = match i {
+            0 => group(high, 0),
+            i if i + 1 == lines.len() => group(low, 0),
+            _ => String::new(),
+        };
+        out.push_str(&format!("{label:>14}  {}\n", paint.cyan(line)));
+    }
+    if let (Some(first), Some(last)) = (detail.curve.t.first(), detail.curve.t.last()) {
+        out.push_str(&paint.dim(format!(
+            "{:>16}{} to {}, equity at bar closes\n",
+            "",
+            &iso(*first)[..10],
+            &iso(*last)[..10]
+        )));
+    }
+    out.push_str(&trade_table(&detail.trades, trades, width, paint));
+    for note in &detail.notes {
+        out.push_str(&format!("{} {note}\n", paint.yellow("note:")));
+    }
+    for line in detail.logs.iter().take(20) {
+        out.push_str(&format!("{} {line}\n", paint.dim("log:")));
+    }
+    out
+}
+
+fn trade_table(trades: &[TradeRow], count: usize, width: usize, paint: Paint) -> String {
+    if trades.is_empty() || count == 0 {
+        return if trades.is_empty() { "No trade.\n".into() } else { String::new() };
+    }
+    let columns = [
+        Column::right("#"),
+        Column::left("side"),
+        Column::left("entry"),
+        Column::right("price"),
+        Column::left("exit"),
+        Column::right("price"),
+        Column::right("qty"),
+        Column::right("profit"),
+        Column::right("%"),
+        Column::text("signals"),
+    ];
+    let short = |ms: i64| iso(ms)[..16].replace('T', " ");
+    let shown = &trades[trades.len().saturating_sub(count)..];
+    let rows: Vec<Vec<Cell>> = shown
+        .iter()
+        .map(|t| {
+            vec![
+                t.n.to_string().into(),
+                t.side.into(),
+                short(t.entry_ms).into(),
+                format!("{}", t.entry_price).into(),
+                t.exit_ms.map_or_else(|| "open".to_owned(), short).into(),
+                t.exit_price.map_or_else(|| "–".to_owned(), |p| p.to_string()).into(),
+                format!("{:.6}", t.qty).trim_end_matches('0').trim_end_matches('.').to_owned().into(),
+                Cell::signed(group(t.profit, 2), t.profit),
+                t.profit_pct.map(|p| group(p, 2)).unwrap_or_default().into(),
+                format!("{} / {}", t.entry, t.exit).into(),
+            ]
+        })
+        .collect();
+    let title = if trades.len() > shown.len() {
+        format!("\nThe last {} of {} trades (--trades N shows more)\n", shown.len(), trades.len())
+    } else {
+        format!("\n{} trades\n", trades.len())
+    };
+    let color = paint.bold("x") != "x";
+    format!("{}{}", paint.bold(title), render(&columns, &rows, width, color))
+}

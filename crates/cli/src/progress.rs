@@ -1,0 +1,193 @@
+//! The live display of a batch: redrawn in place on a terminal, plain lines elsewhere.
+
+use crate::{output::si, term::Term};
+use crossterm::{
+    QueueableCommand,
+    cursor::{MoveToColumn, MoveUp},
+    style::Print,
+    terminal::{Clear, ClearType},
+};
+use springtide_lab::batch::Progress;
+use springtide_runtime::Registry;
+use std::{
+    io::Write,
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+const LIVE_EVERY: Duration = Duration::from_millis(100);
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// A running display; ends with [`finish`](Self::finish) or when dropped.
+#[derive(Debug)]
+pub struct Display {
+    done: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Display {
+    /// Starts drawing; with `--quiet` it stays silent.
+    pub fn start(term: Term, progress: Arc<Progress>, registry: Registry) -> std::io::Result<Self> {
+        let done = Arc::new((Mutex::new(false), Condvar::new()));
+        let signal = Arc::clone(&done);
+        let thread = (!term.quiet)
+            .then(|| {
+                std::thread::Builder::new().name("progress".into()).spawn(move || {
+                    draw(&Screen { term, progress, registry, started: Instant::now() }, &signal)
+                })
+            })
+            .transpose()?;
+        Ok(Self { done, thread })
+    }
+
+    /// Stops drawing and clears the display.
+    pub fn finish(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.done.1.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A display that panicked has already told; the batch's results matter more.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Screen {
+    term: Term,
+    progress: Arc<Progress>,
+    registry: Registry,
+    started: Instant,
+}
+
+fn draw(screen: &Screen, signal: &(Mutex<bool>, Condvar)) {
+    let every = if screen.term.live { LIVE_EVERY } else { PLAIN_EVERY };
+    let mut drawn = 0;
+    let mut stop = signal.0.lock().unwrap_or_else(PoisonError::into_inner);
+    while !*stop {
+        let (guard, waited) = signal.1.wait_timeout(stop, every).unwrap_or_else(PoisonError::into_inner);
+        stop = guard;
+        if *stop || !waited.timed_out() {
+            continue;
+        }
+        if screen.term.live {
+            drawn = screen.redraw(drawn);
+        } else {
+            eprintln!("{}", screen.summary(false));
+        }
+    }
+    if screen.term.live {
+        erase(drawn);
+    }
+}
+
+fn erase(lines: usize) {
+    let mut err = std::io::stderr().lock();
+    let result = (|| -> std::io::Result<()> {
+        if lines > 0 {
+            err.queue(MoveUp(lines as u16))?
+                .queue(MoveToColumn(0))?
+                .queue(Clear(ClearType::FromCursorDown))?;
+        }
+        err.flush()
+    })();
+    // A terminal that went away is no reason to stop the batch.
+    drop(result);
+}
+
+impl Screen {
+    fn redraw(&self, before: usize) -> usize {
+        let lines = self.lines();
+        let mut err = std::io::stderr().lock();
+        let result = (|| -> std::io::Result<()> {
+            if before > 0 {
+                err.queue(MoveUp(before as u16))?;
+            }
+            for line in &lines {
+                err.queue(MoveToColumn(0))?
+                    .queue(Clear(ClearType::CurrentLine))?
+                    .queue(Print(line))?
+                    .queue(Print("\n"))?;
+            }
+            err.queue(Clear(ClearType::FromCursorDown))?.flush()
+        })();
+        if result.is_ok() { lines.len() } else { 0 }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let paint = self.term.err();
+        let mut lines = vec![self.bar(), self.summary(true)];
+        for worker in self.registry.snapshot().workers.iter().take(16) {
+            let text = match worker.running.last() {
+                Some(task) => {
+                    let room = self.term.width.saturating_sub(24);
+                    let label: String = task.label.to_string().chars().take(room).collect();
+                    format!("{label} {}", paint.dim(seconds(task.elapsed)))
+                }
+                None => paint.dim("idle"),
+            };
+            lines.push(format!("  {} {text}", paint.dim(format!("worker {}", worker.worker + 1))));
+        }
+        lines
+    }
+
+    fn bar(&self) -> String {
+        let planned = self.progress.planned.load(Ordering::Relaxed).max(1);
+        let share = (self.progress.done() as f64 / planned as f64).min(1.0);
+        let width = self.term.width.saturating_sub(8).min(72);
+        let full = (share * width as f64) as usize;
+        let paint = self.term.err();
+        format!(
+            "{}{} {:>3.0} %",
+            paint.green("━".repeat(full)),
+            paint.dim("─".repeat(width - full)),
+            share * 100.0
+        )
+    }
+
+    fn summary(&self, color: bool) -> String {
+        let get = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let p = &self.progress;
+        let (done, failed, planned) = (p.done(), get(&p.failed), get(&p.planned));
+        let elapsed = self.started.elapsed();
+        let fresh = done - get(&p.reused).min(done);
+        let rate = fresh as f64 / elapsed.as_secs_f64().max(1e-3);
+        let bars = get(&p.bars) as f64 / elapsed.as_secs_f64().max(1e-3);
+        let left = planned.saturating_sub(done);
+        let eta = if rate > 0.0 && left > 0 {
+            seconds(Duration::from_secs_f64((left as f64 / rate).min(1e8)))
+        } else {
+            "–".into()
+        };
+        let failed_text = format!("{failed} failed");
+        let failed_text = if color && failed > 0 { self.term.err().red(failed_text) } else { failed_text };
+        let reused = match get(&p.reused) {
+            0 => String::new(),
+            n => format!(" · {n} from the ledger"),
+        };
+        format!(
+            "{done} done · {failed_text} · {left} queued{reused} · {} runs/s · {} bars/s · ETA {eta}",
+            si(rate),
+            si(bars)
+        )
+    }
+}
+
+/// `0.4 s`, `12 s`, `3 min 20 s`.
+pub fn seconds(time: Duration) -> String {
+    match time.as_secs_f64() {
+        s if s < 10.0 => format!("{s:.1} s"),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7_200.0 => format!("{:.0} min {:.0} s", (s / 60.0).floor(), s % 60.0),
+        s => format!("{:.1} h", s / 3_600.0),
+    }
+}

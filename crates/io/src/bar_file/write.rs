@@ -1,0 +1,245 @@
+//! Writes bar files row by row, each column straight to its place, without holding the rows.
+
+use super::{BarMeta, COLUMNS, MAGIC, SCHEMA_VERSION, column_bytes, combine_hashes, fields};
+use crate::{atomic::AtomicFile, collect::Sink};
+use arrow_ipc::{
+    Block, Buffer, FieldNode, FooterBuilder, MessageBuilder, MessageHeader, MetadataVersion,
+    RecordBatchBuilder, convert::IpcSchemaEncoder,
+};
+use arrow_schema::Schema;
+use flatbuffers::FlatBufferBuilder;
+use springtide_domain::{BarsView, ContentHash, OwnedBars};
+use std::{
+    collections::HashMap,
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+/// Columns and messages begin at multiples of this.
+const ALIGN: u64 = 64;
+/// Room for the batch's message, whose length is not known before its rows are.
+const BATCH_HEAD: u64 = 1024;
+/// Rows turned round at a time.
+const REVERSE_ROWS: u64 = 64 << 10;
+/// Marks a message's beginning; with length zero, the end of the batches.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+
+/// A bar file in the making. Rows beyond the capacity are refused.
+pub(crate) struct BarWriter {
+    out: AtomicFile,
+    schema_message: Vec<u8>,
+    capacity: u64,
+    rows: u64,
+    hashers: [blake3::Hasher; 6],
+}
+
+impl BarWriter {
+    /// Begins a file for at most `capacity` rows, under a passing name in `folder`.
+    pub(crate) fn create_in(folder: &Path, capacity: u64) -> io::Result<Self> {
+        Ok(Self {
+            out: AtomicFile::create_in(folder)?,
+            schema_message: schema_message(),
+            capacity,
+            rows: 0,
+            hashers: std::array::from_fn(|_| blake3::Hasher::new()),
+        })
+    }
+
+    fn batch_start(&self) -> u64 {
+        self.schema_message.len() as u64
+    }
+
+    fn stride(&self) -> u64 {
+        (self.capacity * 8).next_multiple_of(ALIGN)
+    }
+
+    fn place(&self, column: usize, row: u64) -> u64 {
+        self.batch_start() + BATCH_HEAD + column as u64 * self.stride() + row * 8
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.out.file.seek(SeekFrom::Start(offset))?;
+        self.out.file.write_all(bytes)
+    }
+
+    /// Appends rows.
+    pub(crate) fn push(&mut self, bars: &BarsView<'_>) -> io::Result<()> {
+        if self.rows + bars.len() as u64 > self.capacity {
+            return Err(io::Error::other("the source grew while it was read: import it again"));
+        }
+        for (i, bytes) in column_bytes(bars).into_iter().enumerate() {
+            self.hashers[i].update(bytes);
+            self.write_at(self.place(i, self.rows), bytes)?;
+        }
+        self.rows += bars.len() as u64;
+        Ok(())
+    }
+
+    /// Hash of the rows so far.
+    pub(crate) fn hash(&self, timeframe: springtide_domain::Timeframe) -> ContentHash {
+        let columns = std::array::from_fn(|i| *self.hashers[i].finalize().as_bytes());
+        combine_hashes(&columns, self.rows, timeframe)
+    }
+
+    /// Writes head and footer, makes the file durable and puts it in the target's place.
+    pub(crate) fn finish(mut self, meta: &BarMeta, target: &Path) -> io::Result<ContentHash> {
+        let hash = self.hash(meta.timeframe);
+        let schema_message = std::mem::take(&mut self.schema_message);
+        self.write_at(0, &schema_message)?;
+        self.schema_message = schema_message;
+        let body = 6 * self.stride();
+        self.write_at(self.batch_start(), &batch_message(self.rows, self.stride(), body)?)?;
+        let block = Block::new(self.batch_start() as i64, BATCH_HEAD as i32, body as i64);
+        let mut tail = Vec::from(CONTINUATION);
+        tail.extend([0; 4]);
+        let footer = footer(&schema_with(meta, hash)?, block);
+        tail.extend(&footer);
+        tail.extend((footer.len() as i32).to_le_bytes());
+        tail.extend(MAGIC);
+        self.write_at(self.batch_start() + BATCH_HEAD + body, &tail)?;
+        self.out.commit(target)?;
+        Ok(hash)
+    }
+
+    /// Rows `range`, read back.
+    fn read(&mut self, range: std::ops::Range<u64>) -> io::Result<OwnedBars> {
+        let mut bars = OwnedBars { time: self.times(range.clone())?, ..OwnedBars::default() };
+        let columns = [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close, &mut bars.volume];
+        for (i, column) in columns.into_iter().enumerate() {
+            column.extend(self.read_column(i + 1, &range)?.into_iter().map(f64::from_le_bytes));
+        }
+        Ok(bars)
+    }
+
+    fn read_column(&mut self, column: usize, range: &std::ops::Range<u64>) -> io::Result<Vec<[u8; 8]>> {
+        self.out.file.seek(SeekFrom::Start(self.place(column, range.start)))?;
+        let mut bytes = vec![0; ((range.end - range.start) * 8) as usize];
+        self.out.file.read_exact(&mut bytes)?;
+        let (words, _) = bytes.as_chunks::<8>();
+        Ok(words.to_vec())
+    }
+}
+
+impl Sink for BarWriter {
+    fn append(&mut self, bars: &BarsView<'_>) -> io::Result<()> {
+        self.push(bars)
+    }
+
+    fn reverse(&mut self) -> io::Result<()> {
+        let mut turned = Self::create_in(self.out.folder(), self.capacity)?;
+        let mut end = self.rows;
+        while end > 0 {
+            let start = end.saturating_sub(REVERSE_ROWS);
+            let mut block = self.read(start..end)?;
+            block.reverse()?;
+            turned.push(&block.view())?;
+            end = start;
+        }
+        *self = turned;
+        Ok(())
+    }
+
+    fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn times(&mut self, range: std::ops::Range<u64>) -> io::Result<Vec<i64>> {
+        Ok(self.read_column(0, &range)?.into_iter().map(i64::from_le_bytes).collect())
+    }
+
+    fn block(&mut self, range: std::ops::Range<u64>) -> io::Result<OwnedBars> {
+        self.read(range)
+    }
+
+    fn take(&mut self) -> io::Result<OwnedBars> {
+        let all = self.read(0..self.rows)?;
+        self.rows = 0;
+        self.hashers = std::array::from_fn(|_| blake3::Hasher::new());
+        Ok(all)
+    }
+}
+
+fn schema_with(meta: &BarMeta, hash: ContentHash) -> io::Result<Schema> {
+    let mut map = HashMap::new();
+    let mut put = |key: &str, value: String| map.insert(format!("springtide.{key}"), value);
+    put("schema", SCHEMA_VERSION.into());
+    put("symbol", meta.symbol.ticker.clone());
+    put("symbol_info", serde_json::to_string(&meta.symbol)?);
+    put("timeframe", meta.timeframe.to_string());
+    put("mintick", meta.symbol.mintick.to_string());
+    put("source", meta.source.clone());
+    put("hash", hash.to_string());
+    if let Some(report) = &meta.report {
+        put("report", serde_json::to_string(report)?);
+    }
+    Ok(Schema::new_with_metadata(fields(), map))
+}
+
+/// Magic and schema message, padded so that what follows is aligned. The metadata is not known yet and
+/// stands in the footer alone.
+fn schema_message() -> Vec<u8> {
+    let mut fbb = FlatBufferBuilder::new();
+    let schema = IpcSchemaEncoder::new().schema_to_fb_offset(&mut fbb, &Schema::new(fields()));
+    let mut message = MessageBuilder::new(&mut fbb);
+    message.add_version(MetadataVersion::V5);
+    message.add_header_type(MessageHeader::Schema);
+    message.add_header(schema.as_union_value());
+    message.add_bodyLength(0);
+    let message = message.finish();
+    fbb.finish(message, None);
+    let mut bytes = Vec::from(MAGIC);
+    bytes.extend([0; 2]);
+    let padded = (16 + fbb.finished_data().len() as u64).next_multiple_of(ALIGN) - 16;
+    push_message(&mut bytes, fbb.finished_data(), padded);
+    bytes
+}
+
+fn push_message(out: &mut Vec<u8>, message: &[u8], padded: u64) {
+    out.extend(CONTINUATION);
+    out.extend((padded as i32).to_le_bytes());
+    out.extend(message);
+    out.resize(out.len() + padded as usize - message.len(), 0);
+}
+
+fn batch_message(rows: u64, stride: u64, body: u64) -> io::Result<Vec<u8>> {
+    let mut fbb = FlatBufferBuilder::new();
+    let spans = (0..COLUMNS.len() as u64).map(|i| (i * stride) as i64);
+    // Of each column an empty validity map and the values.
+    let buffers: Vec<Buffer> =
+        spans.flat_map(|start| [Buffer::new(start, 0), Buffer::new(start, (rows * 8) as i64)]).collect();
+    let nodes = [FieldNode::new(rows as i64, 0); COLUMNS.len()];
+    let (buffers, nodes) = (fbb.create_vector(&buffers), fbb.create_vector(&nodes));
+    let mut batch = RecordBatchBuilder::new(&mut fbb);
+    batch.add_length(rows as i64);
+    batch.add_nodes(nodes);
+    batch.add_buffers(buffers);
+    let batch = batch.finish();
+    let mut message = MessageBuilder::new(&mut fbb);
+    message.add_version(MetadataVersion::V5);
+    message.add_header_type(MessageHeader::RecordBatch);
+    message.add_header(batch.as_union_value());
+    message.add_bodyLength(body as i64);
+    let message = message.finish();
+    fbb.finish(message, None);
+    let mut bytes = Vec::new();
+    if fbb.finished_data().len() as u64 + 8 > BATCH_HEAD {
+        return Err(io::Error::other("the batch message outgrew its room"));
+    }
+    push_message(&mut bytes, fbb.finished_data(), BATCH_HEAD - 8);
+    Ok(bytes)
+}
+
+fn footer(schema: &Schema, block: Block) -> Vec<u8> {
+    let mut fbb = FlatBufferBuilder::new();
+    let batches = fbb.create_vector(&[block]);
+    let dictionaries = fbb.create_vector::<Block>(&[]);
+    let schema = IpcSchemaEncoder::new().schema_to_fb_offset(&mut fbb, schema);
+    let mut footer = FooterBuilder::new(&mut fbb);
+    footer.add_version(MetadataVersion::V5);
+    footer.add_schema(schema);
+    footer.add_dictionaries(dictionaries);
+    footer.add_recordBatches(batches);
+    let footer = footer.finish();
+    fbb.finish(footer, None);
+    fbb.finished_data().to_vec()
+}

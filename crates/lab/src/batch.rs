@@ -1,0 +1,514 @@
+//! A batch: strategies x markets x parameters x rules, run at once, recorded as they finish.
+
+use crate::{
+    LabError, Ledger,
+    compiled::CompiledStrategy,
+    dataset::DataSet,
+    execute::{AccountOverrides, ENGINE_VERSION, RunFailure, RunOutput, RunSpec},
+    ledger::{Acknowledge, LedgerWriter, RunRecord, Setup, now_ms},
+    sweep::Grid,
+};
+use springtide_domain::{ContentHash, Params, RunId, RunStatus};
+use springtide_engine::Rules;
+use springtide_pine::vm::Scratch;
+use springtide_runtime::{CancelToken, GroupOptions, Outcome, Pool, Priority, TaskCtx};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// A market that could or could not be loaded.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Market {
+    Ready(Arc<DataSet>),
+    /// Recorded as one failed run per strategy.
+    Broken {
+        name: String,
+        path: String,
+        error: String,
+    },
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Plan {
+    /// Each with its own grid.
+    pub strategies: Vec<(Arc<CompiledStrategy>, Grid)>,
+    pub markets: Vec<Market>,
+    pub rules: Vec<Arc<Rules>>,
+    pub overrides: AccountOverrides,
+}
+
+impl Plan {
+    /// Number of runs, counting one for each pair that cannot run at all.
+    pub fn len(&self) -> Result<u64, LabError> {
+        let mut total = 0u64;
+        for (strategy, grid) in &self.strategies {
+            for market in &self.markets {
+                let runs = match (strategy.runnable(), market) {
+                    (Ok(_), Market::Ready(_)) => grid.len()?.saturating_mul(self.rules.len() as u64),
+                    _ => 1,
+                };
+                total = total.saturating_add(runs);
+            }
+        }
+        Ok(total)
+    }
+
+    /// True when there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.strategies.is_empty() || self.markets.is_empty()
+    }
+}
+
+/// How to run it.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct BatchOptions {
+    pub priority: Priority,
+    pub timeout: Duration,
+    pub resume: bool,
+    pub fail_fast: bool,
+    /// Text of the command, for the ledger.
+    pub command: String,
+}
+
+/// Counts kept while a batch runs; a display reads them at any time.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Progress {
+    pub planned: AtomicU64,
+    pub ok: AtomicU64,
+    pub failed: AtomicU64,
+    pub reused: AtomicU64,
+    pub bars: AtomicU64,
+}
+
+impl Progress {
+    /// Runs that are over, reused ones included.
+    pub fn done(&self) -> u64 {
+        [&self.ok, &self.failed, &self.reused].iter().map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
+    fn count(&self, run: &RunRecord) {
+        let slot = if run.status == RunStatus::Ok { &self.ok } else { &self.failed };
+        slot.fetch_add(1, Ordering::Relaxed);
+        self.bars.fetch_add(run.bars, Ordering::Relaxed);
+    }
+}
+
+/// What a batch came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct BatchSummary {
+    pub job: i64,
+    pub planned: u64,
+    pub ok: u64,
+    pub failed: u64,
+    /// Found in the ledger and not repeated.
+    pub reused: u64,
+    pub interrupted: bool,
+    pub stopped_early: bool,
+}
+
+/// Called for every run once it is on disk; `reused` says that it came from the ledger.
+pub type OnRun = Box<dyn FnMut(&RunRecord, bool) + Send>;
+/// Called on a worker with a finished run's trades and equity, before they are dropped.
+pub type OnOutput = Arc<dyn Fn(&RunRecord, &DataSet, &RunOutput) + Send + Sync>;
+
+/// Runs handed to the pool ahead of the workers; bounds memory however large the grid is.
+const QUEUE_AHEAD: usize = 2_048;
+/// Grid points looked up in the ledger at once when resuming.
+const LOOKUP: u64 = 512;
+
+/// Runs the plan. `cancel` stops it: runs under way end as soon as they notice, finished ones are kept.
+pub fn run(
+    plan: &Plan,
+    options: &BatchOptions,
+    pool: &Pool,
+    ledger: &Ledger,
+    cancel: &CancelToken,
+    progress: &Arc<Progress>,
+    on_run: OnRun,
+    on_output: Option<OnOutput>,
+) -> Result<BatchSummary, LabError> {
+    let planned = plan.len()?;
+    progress.planned.store(planned, Ordering::Relaxed);
+    for (strategy, _) in &plan.strategies {
+        let source = &strategy.source;
+        ledger.keep_strategy(&source.hash.to_string(), source.kind.as_str(), &source.text)?;
+    }
+    let job = ledger.begin_job(&options.command, planned)?;
+    let told = Arc::new(Mutex::new(on_run));
+    let writer = LedgerWriter::start(ledger.clone(), announcer(progress, &told))?;
+    let stop = cancel.child();
+    let group = pool.group(GroupOptions {
+        priority: options.priority,
+        owner: job as u64,
+        cancel: stop.clone(),
+        deadline: Some(options.timeout),
+        max_queued: QUEUE_AHEAD,
+    });
+    let batch = Batch {
+        options,
+        ledger,
+        job,
+        progress,
+        told: &told,
+        writer: &writer,
+        stop: &stop,
+        pending: RefCell::default(),
+        error: RefCell::default(),
+        failed_fast: Cell::new(false),
+    };
+    let jobs = Jobs::new(plan, &batch, on_output);
+    group.feed(jobs, |index, outcome| batch.over(index, outcome));
+    drop(group);
+    let (error, stopped_early) = (batch.error.take(), batch.failed_fast.get());
+    drop(batch);
+    let written = writer.finish();
+    if let Some(error) = error {
+        // When the writer gave up, its own reason is the one to tell.
+        return Err(written.err().unwrap_or(error));
+    }
+    written?;
+    let interrupted = cancel.is_cancelled();
+    ledger.end_job(job, outcome_word(interrupted, stopped_early))?;
+    let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
+    Ok(BatchSummary {
+        job,
+        planned,
+        ok: count(&progress.ok),
+        failed: count(&progress.failed),
+        reused: count(&progress.reused),
+        interrupted,
+        stopped_early,
+    })
+}
+
+fn outcome_word(interrupted: bool, stopped_early: bool) -> &'static str {
+    match (interrupted, stopped_early) {
+        (true, _) => "interrupted",
+        (_, true) => "stopped at the first failure",
+        _ => "done",
+    }
+}
+
+/// Tells of a run that is on disk.
+fn announcer(progress: &Arc<Progress>, told: &Arc<Mutex<OnRun>>) -> Acknowledge {
+    let (progress, told) = (Arc::clone(progress), Arc::clone(told));
+    Box::new(move |run: RunRecord| {
+        progress.count(&run);
+        let mut tell = told.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(&run, false);
+    })
+}
+
+thread_local! {
+    /// Buffers that a worker reuses from run to run.
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
+
+/// One run on its way to a worker.
+#[derive(Clone)]
+struct Task {
+    strategy: Arc<CompiledStrategy>,
+    data: Arc<DataSet>,
+    rules: Arc<Rules>,
+    overrides: AccountOverrides,
+    params: Params,
+    job: i64,
+}
+
+impl Task {
+    fn spec(&self) -> RunSpec<'_> {
+        RunSpec {
+            strategy: &self.strategy,
+            data: &self.data,
+            params: self.params.clone(),
+            rules: &self.rules,
+            overrides: &self.overrides,
+        }
+    }
+
+    fn label(&self) -> String {
+        let inputs: String = self.params.iter().map(|(k, v)| format!(" {k}={v}")).collect();
+        format!("{} on {}{inputs}", self.strategy.name, self.data.name)
+    }
+
+    fn run(&self, context: &TaskCtx<'_>, on_output: Option<&OnOutput>) -> RunRecord {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let stop = || context.should_stop().is_some();
+            let (record, output) = self.spec().record(self.job, scratch, &stop);
+            if let (Some(tell), Some(output)) = (on_output, &output) {
+                tell(&record, &self.data, output);
+            }
+            record
+        })
+    }
+
+    fn failed(&self, failure: &RunFailure) -> RunRecord {
+        self.spec().blank(self.job, failure.status(), Some(failure.to_string()))
+    }
+}
+
+/// What the feeding side and the receiving side of a batch share; both are on one thread.
+struct Batch<'a> {
+    options: &'a BatchOptions,
+    ledger: &'a Ledger,
+    job: i64,
+    progress: &'a Progress,
+    told: &'a Mutex<OnRun>,
+    writer: &'a LedgerWriter,
+    stop: &'a CancelToken,
+    /// Runs handed to the pool and not back yet.
+    pending: RefCell<HashMap<u64, Task>>,
+    error: RefCell<Option<LabError>>,
+    failed_fast: Cell<bool>,
+}
+
+impl Batch<'_> {
+    /// A run is back from the pool.
+    fn over(&self, index: u64, outcome: Outcome<RunRecord>) {
+        let Some(task) = self.pending.borrow_mut().remove(&index) else { return };
+        let record = match outcome {
+            Outcome::Done(record) => record,
+            Outcome::Panicked(message) => task.failed(&RunFailure::Panic(message)),
+            Outcome::TimedOut => task.failed(&RunFailure::Timeout(self.options.timeout)),
+            Outcome::Cancelled => return,
+        };
+        self.hand_over(record);
+    }
+
+    fn hand_over(&self, record: RunRecord) {
+        let bad = matches!(record.status, RunStatus::Failed | RunStatus::Timeout);
+        if record.status == RunStatus::Cancelled {
+            return;
+        }
+        if let Err(error) = self.writer.record(record) {
+            self.fail(error);
+        }
+        if bad && self.options.fail_fast && !self.failed_fast.replace(true) {
+            self.stop.cancel();
+        }
+    }
+
+    /// The batch itself cannot go on.
+    fn fail(&self, error: LabError) {
+        self.error.borrow_mut().get_or_insert(error);
+        self.stop.cancel();
+    }
+
+    fn reuse(&self, record: &RunRecord) {
+        self.progress.reused.fetch_add(1, Ordering::Relaxed);
+        let mut tell = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(record, true);
+    }
+}
+
+/// The plan's runs, one after the other, made when they are asked for.
+struct Jobs<'a> {
+    plan: &'a Plan,
+    batch: &'a Batch<'a>,
+    on_output: Option<OnOutput>,
+    /// Strategy, market, rules.
+    place: [usize; 3],
+    /// Next point of the grid and their number.
+    point: u64,
+    points: u64,
+    /// Finished ones among the next grid points, when resuming.
+    finished: HashSet<RunId>,
+    looked_up_to: u64,
+    index: u64,
+}
+
+impl<'a> Jobs<'a> {
+    fn new(plan: &'a Plan, batch: &'a Batch<'a>, on_output: Option<OnOutput>) -> Self {
+        let mut jobs = Self {
+            plan,
+            batch,
+            on_output,
+            place: [0, 0, 0],
+            point: 0,
+            points: 0,
+            finished: HashSet::new(),
+            looked_up_to: 0,
+            index: 0,
+        };
+        jobs.enter();
+        jobs
+    }
+
+    /// Starts on the pair at `place`; pairs that cannot run are recorded here.
+    fn enter(&mut self) {
+        (self.point, self.looked_up_to) = (0, 0);
+        let [s, m, r] = self.place;
+        let (Some((strategy, grid)), Some(market)) = (self.plan.strategies.get(s), self.plan.markets.get(m))
+        else {
+            self.points = 0;
+            return;
+        };
+        self.points = match (strategy.runnable(), market) {
+            (Ok(_), Market::Ready(_)) => grid.len().unwrap_or(0),
+            (Ok(_), Market::Broken { name, path, error }) => {
+                self.broken(strategy, name, path, error, r);
+                0
+            }
+            (Err(why), _) => {
+                self.cannot_run(strategy, market, &why, r);
+                0
+            }
+        };
+    }
+
+    fn broken(&self, strategy: &CompiledStrategy, name: &str, path: &str, error: &str, rules: usize) {
+        if rules == 0 {
+            self.batch.hand_over(failed_pair(self.plan, self.batch.job, strategy, name, path, error));
+        }
+    }
+
+    fn cannot_run(&self, strategy: &CompiledStrategy, market: &Market, why: &str, rules: usize) {
+        if rules > 0 {
+            return;
+        }
+        let (name, path) = match market {
+            Market::Ready(data) => (data.name.clone(), data.path.display().to_string()),
+            Market::Broken { name, path, .. } => (name.clone(), path.clone()),
+        };
+        self.batch.hand_over(failed_pair(self.plan, self.batch.job, strategy, &name, &path, why));
+    }
+
+    /// The next pair; false when all are done. Rules run fastest, then markets, then strategies.
+    fn advance(&mut self) -> bool {
+        self.place[2] += 1;
+        if self.place[2] >= self.plan.rules.len() {
+            self.place[2] = 0;
+            self.place[1] += 1;
+        }
+        if self.place[1] >= self.plan.markets.len() {
+            self.place[1] = 0;
+            self.place[0] += 1;
+        }
+        self.enter();
+        self.place[0] < self.plan.strategies.len()
+    }
+
+    fn task(&self, point: u64) -> Option<Task> {
+        let [s, m, r] = self.place;
+        let (strategy, grid) = self.plan.strategies.get(s)?;
+        let Some(Market::Ready(data)) = self.plan.markets.get(m) else { return None };
+        Some(Task {
+            strategy: Arc::clone(strategy),
+            data: Arc::clone(data),
+            rules: Arc::clone(self.plan.rules.get(r)?),
+            overrides: self.plan.overrides.clone(),
+            params: grid.at(point),
+            job: self.batch.job,
+        })
+    }
+
+    /// True when the ledger already has this run; it is then told of.
+    fn is_finished(&mut self, task: &Task) -> bool {
+        if !self.batch.options.resume {
+            return false;
+        }
+        if self.point >= self.looked_up_to {
+            let end = (self.point + LOOKUP).min(self.points);
+            let ids: Vec<RunId> = (self.point..end).filter_map(|p| Some(self.task(p)?.spec().id())).collect();
+            self.looked_up_to = end;
+            match self.batch.ledger.finished_among(&ids) {
+                Ok(found) => self.finished = found,
+                Err(error) => self.batch.fail(error),
+            }
+        }
+        let id = task.spec().id();
+        if !self.finished.contains(&id) {
+            return false;
+        }
+        match self.batch.ledger.find(&id) {
+            Ok(record) => self.batch.reuse(&record),
+            Err(error) => self.batch.fail(error),
+        }
+        true
+    }
+}
+
+type Body = Box<dyn FnOnce(&TaskCtx<'_>) -> RunRecord + Send>;
+
+impl Iterator for Jobs<'_> {
+    type Item = (String, Body);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.batch.stop.is_cancelled() {
+                return None;
+            }
+            while self.point >= self.points {
+                if self.place[0] >= self.plan.strategies.len() || !self.advance() {
+                    return None;
+                }
+            }
+            let task = self.task(self.point)?;
+            let finished = self.is_finished(&task);
+            self.point += 1;
+            if finished {
+                continue;
+            }
+            self.batch.pending.borrow_mut().insert(self.index, task.clone());
+            self.index += 1;
+            let on_output = self.on_output.clone();
+            let label = task.label();
+            return Some((label, Box::new(move |context| task.run(context, on_output.as_ref()))));
+        }
+    }
+}
+
+/// The record of a strategy and a market that cannot run together at all.
+fn failed_pair(
+    plan: &Plan,
+    job: i64,
+    strategy: &CompiledStrategy,
+    data: &str,
+    path: &str,
+    why: &str,
+) -> RunRecord {
+    let rules = plan.rules.first().map(|r| (**r).clone()).unwrap_or_default();
+    let account = strategy.program.as_ref().map_or_else(Default::default, |p| p.account.clone());
+    let place = ContentHash::of(path.as_bytes());
+    RunRecord {
+        id: RunId::compute(strategy.source.hash, &Params::new(), place, ENGINE_VERSION, "", why),
+        job,
+        finished_ms: now_ms(),
+        strategy: strategy.name.clone(),
+        source: strategy.source.path.display().to_string(),
+        strategy_hash: strategy.source.hash.to_string(),
+        data: data.into(),
+        data_hash: String::new(),
+        symbol: String::new(),
+        timeframe: String::new(),
+        setup: Setup {
+            account: plan.overrides.apply(&account),
+            data_path: path.into(),
+            resample: None,
+            from_ms: None,
+            to_ms: None,
+            engine: ENGINE_VERSION.into(),
+        },
+        rules,
+        params: Params::new(),
+        status: RunStatus::Failed,
+        error: Some(why.into()),
+        diagnostics: strategy.diagnostics.clone(),
+        bars: 0,
+        elapsed_us: 0,
+        metrics: None,
+        trades_hash: None,
+    }
+}

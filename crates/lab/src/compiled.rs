@@ -1,0 +1,64 @@
+//! A strategy after checking: its program, or why there is none.
+
+use crate::strategy::{StrategyKind, StrategySource};
+use springtide_domain::{Diagnostic, Severity};
+use springtide_pine::ir::{Input, Program};
+use std::sync::Arc;
+
+/// A checked strategy, shared by all its runs.
+#[derive(Clone, Debug)]
+pub struct CompiledStrategy {
+    /// Where it came from.
+    pub source: StrategySource,
+    /// The script's title, else its file name.
+    pub name: String,
+    /// Present when it can run.
+    pub program: Option<Arc<Program>>,
+    /// Everything the checker said.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl CompiledStrategy {
+    /// Checks a source.
+    pub fn new(source: StrategySource) -> Self {
+        let StrategyKind::Pine = source.kind;
+        let compiled = springtide_pine::compile(&source.text);
+        let program = compiled.program.map(Arc::new);
+        let title = program.as_ref().map(|p| p.title.clone()).filter(|t| !t.trim().is_empty());
+        Self {
+            name: title.unwrap_or_else(|| source.stem()),
+            source,
+            program,
+            diagnostics: compiled.diagnostics,
+        }
+    }
+
+    /// The program, or one line that says why there is none.
+    pub fn runnable(&self) -> Result<&Arc<Program>, String> {
+        match &self.program {
+            Some(program) if program.is_strategy => Ok(program),
+            Some(_) => {
+                Err("an indicator, not a strategy: it places no orders; declare it with strategy()".into())
+            }
+            None => Err(self.first_problem()),
+        }
+    }
+
+    /// The script's inputs; none when it did not compile.
+    pub fn inputs(&self) -> &[Input] {
+        self.program.as_ref().map_or(&[], |p| &p.inputs)
+    }
+
+    fn first_problem(&self) -> String {
+        let blocking: Vec<&Diagnostic> =
+            self.diagnostics.iter().filter(|d| d.severity != Severity::Warning).collect();
+        let Some(first) = blocking.first() else { return "did not compile".into() };
+        let map = springtide_domain::SourceMap::new(&self.source.text);
+        let (line, column) = map.line_col(first.span.start);
+        let more = match blocking.len() {
+            1 => String::new(),
+            n => format!(" (and {} more; `tide check` shows all)", n - 1),
+        };
+        format!("line {line}:{column}: {}{more}", first.message)
+    }
+}

@@ -1,0 +1,95 @@
+//! A market ready to be traded: bars, symbol, cuts, and what is computed once for all its runs.
+
+use springtide_domain::{Bars, ContentHash, SymbolInfo, Timeframe};
+use springtide_engine::metrics::Calendar;
+use springtide_pine::vm::ColumnStore;
+use std::path::{Path, PathBuf};
+
+/// What part of the data is used and at which bar length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Cut {
+    pub from_ms: Option<i64>,
+    pub to_ms: Option<i64>,
+    pub resample: Option<Timeframe>,
+}
+
+/// One data set, shared by all runs on it.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct DataSet {
+    /// `BTC-USD 15`.
+    pub name: String,
+    pub path: PathBuf,
+    pub symbol: SymbolInfo,
+    pub timeframe: Timeframe,
+    /// After the cut.
+    pub bars: Bars,
+    /// Of the whole data, before the cut.
+    pub hash: ContentHash,
+    pub cut: Cut,
+    /// Indicator columns computed so far.
+    pub columns: ColumnStore,
+    /// Day ends, for the metrics.
+    pub calendar: Calendar,
+}
+
+/// Indicator columns of one data set may take this much.
+const COLUMN_BUDGET_BYTES: usize = 96 << 20;
+
+impl DataSet {
+    /// Cuts bars to a time range, then resamples them.
+    pub fn new(
+        path: &Path,
+        symbol: SymbolInfo,
+        timeframe: Timeframe,
+        bars: Bars,
+        hash: ContentHash,
+        cut: Cut,
+    ) -> Result<Self, String> {
+        let view = bars.view();
+        let first = cut.from_ms.map_or(0, |t| view.time.partition_point(|x| *x < t));
+        let last = cut.to_ms.map_or(view.len(), |t| view.time.partition_point(|x| *x < t)).max(first);
+        let whole = first == 0 && last == view.len();
+        let (bars, timeframe) = match cut.resample {
+            Some(target) => (resample(&view.slice(first..last), timeframe, target, &symbol)?, target),
+            None if whole => (bars, timeframe),
+            None => (view.slice(first..last).to_owned().into(), timeframe),
+        };
+        if bars.is_empty() {
+            return Err("no bars are left after --from and --to".into());
+        }
+        Ok(Self {
+            name: format!("{} {timeframe}", symbol.ticker),
+            path: path.to_owned(),
+            calendar: Calendar::new(&bars.view()),
+            columns: ColumnStore::new(COLUMN_BUDGET_BYTES),
+            symbol,
+            timeframe,
+            bars,
+            hash,
+            cut,
+        })
+    }
+
+    /// Hash of exactly the bars that runs see and of what the symbol says about them.
+    pub fn identity(&self) -> ContentHash {
+        let cut = format!("{:?}", self.cut);
+        let symbol = serde_json::to_string(&self.symbol).unwrap_or_default();
+        ContentHash::of_parts(&[&self.hash.0, cut.as_bytes(), symbol.as_bytes()])
+    }
+}
+
+fn resample(
+    view: &springtide_domain::BarsView<'_>,
+    from: Timeframe,
+    to: Timeframe,
+    symbol: &SymbolInfo,
+) -> Result<Bars, String> {
+    if to.nominal_ms() < from.nominal_ms() {
+        return Err(format!("cannot resample {from} bars down to {to}: give finer data"));
+    }
+    springtide_domain::resample::resample(view, to, &symbol.timezone, &symbol.session)
+        .map(Bars::from)
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,156 @@
+//! The ledger: every run that finished, with what it takes to repeat it.
+//!
+//! Trades are not stored: a run is deterministic and takes about a millisecond, so they are computed
+//! again on demand and their hash is compared with the recorded one.
+
+mod query;
+mod writer;
+
+use crate::LabError;
+use serde::{Deserialize, Serialize};
+use springtide_domain::{Diagnostic, Params, RunId, RunStatus};
+use springtide_engine::{Account, Rules, metrics::Metrics};
+use springtide_io::db::{Database, sqlx};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub use query::{BoardQuery, GroupBy};
+pub use writer::{Acknowledge, LedgerWriter};
+
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Everything beside source and parameters that decides a run's numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The account after command line overrides.
+    pub account: Account,
+    /// Path of the data as given, to find it again.
+    pub data_path: String,
+    /// Resampled to this timeframe before the run; none when taken as it is.
+    pub resample: Option<springtide_domain::Timeframe>,
+    /// Bars before this time (epoch ms) were cut off.
+    pub from_ms: Option<i64>,
+    /// Bars at and after this time (epoch ms) were cut off.
+    pub to_ms: Option<i64>,
+    /// Version of the engine that produced it.
+    pub engine: String,
+}
+
+/// One finished run as recorded and announced.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct RunRecord {
+    pub id: RunId,
+    pub job: i64,
+    pub finished_ms: i64,
+    /// Strategy name: its title, else its file name.
+    pub strategy: String,
+    /// Path it came from.
+    pub source: String,
+    pub strategy_hash: String,
+    /// Data set name.
+    pub data: String,
+    pub data_hash: String,
+    pub symbol: String,
+    pub timeframe: String,
+    pub setup: Setup,
+    pub rules: Rules,
+    pub params: Params,
+    pub status: RunStatus,
+    pub error: Option<String>,
+    pub diagnostics: Vec<Diagnostic>,
+    pub bars: u64,
+    pub elapsed_us: u64,
+    pub metrics: Option<Metrics>,
+    /// Hash of all trades, to prove a repetition equal.
+    pub trades_hash: Option<String>,
+}
+
+/// One command's batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct JobRow {
+    pub id: i64,
+    pub started_ms: i64,
+    pub finished_ms: Option<i64>,
+    pub command: String,
+    pub planned: u64,
+    pub outcome: Option<String>,
+}
+
+/// An open ledger.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    db: Arc<Database>,
+}
+
+impl Ledger {
+    /// Opens or creates the ledger file.
+    pub fn open(path: &Path) -> Result<Self, LabError> {
+        Ok(Self { db: Arc::new(Database::open(path, MIGRATIONS)?) })
+    }
+
+    /// The database beneath, for health checks.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+
+    /// Records that a batch begins; its id goes into every run.
+    pub fn begin_job(&self, command: &str, planned: u64) -> Result<i64, LabError> {
+        let planned = planned as i64;
+        Ok(self.db.write(async |c| {
+            sqlx::query_scalar(
+                "INSERT INTO jobs (started_ms, command, planned) VALUES (?, ?, ?) RETURNING id",
+            )
+            .bind(now_ms())
+            .bind(command)
+            .bind(planned)
+            .fetch_one(c)
+            .await
+        })?)
+    }
+
+    /// Records how a batch ended: `done`, `interrupted`, `stopped at the first failure`.
+    pub fn end_job(&self, id: i64, outcome: &str) -> Result<(), LabError> {
+        self.db.write(async |c| {
+            sqlx::query("UPDATE jobs SET finished_ms = ?, outcome = ? WHERE id = ?")
+                .bind(now_ms())
+                .bind(outcome)
+                .bind(id)
+                .execute(c)
+                .await
+        })?;
+        Ok(())
+    }
+
+    /// Keeps a strategy's text under its hash.
+    pub fn keep_strategy(&self, hash: &str, kind: &str, text: &str) -> Result<(), LabError> {
+        self.db.write(async |c| {
+            sqlx::query("INSERT OR IGNORE INTO strategies (hash, kind, text) VALUES (?, ?, ?)")
+                .bind(hash)
+                .bind(kind)
+                .bind(text)
+                .execute(c)
+                .await
+        })?;
+        Ok(())
+    }
+
+    /// The text of a strategy that ran.
+    pub fn strategy_text(&self, hash: &str) -> Result<Option<String>, LabError> {
+        Ok(self.db.read(async |c| {
+            sqlx::query_scalar("SELECT text FROM strategies WHERE hash = ?")
+                .bind(hash)
+                .fetch_optional(c)
+                .await
+        })?)
+    }
+}
+
+/// Wall-clock time, milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}

@@ -1,0 +1,131 @@
+//! The one writer: collects finished runs, commits them together, then announces each.
+
+use super::{Ledger, RunRecord};
+use crate::LabError;
+use springtide_io::db::sqlx::{self, QueryBuilder, Sqlite, SqliteConnection};
+use std::{
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread::JoinHandle,
+};
+
+/// Rows in one transaction. Larger gains little (an fsync is shared by 256 already) and delays the
+/// announcement.
+const BATCH: usize = 256;
+/// Rows that may wait before the workers are held back.
+const QUEUE: usize = 4096;
+/// SQLite takes 32,766 bound values in a statement; a row binds 20.
+const ROWS_PER_STATEMENT: usize = 128;
+
+/// Called on the writer's thread for each run once it is on disk, in commit order.
+pub type Acknowledge = Box<dyn FnMut(RunRecord) + Send>;
+
+/// A thread that owns the writing side for the length of a batch.
+#[derive(Debug)]
+pub struct LedgerWriter {
+    queue: Option<SyncSender<RunRecord>>,
+    thread: Option<JoinHandle<Result<u64, LabError>>>,
+}
+
+impl LedgerWriter {
+    /// Starts the writer.
+    pub fn start(ledger: Ledger, mut announce: Acknowledge) -> Result<Self, LabError> {
+        let (queue, receiver) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || write_all(&ledger, &receiver, &mut announce))
+            .map_err(LabError::Thread)?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Hands over a finished run; waits when the disk is behind. Errors when the writer has stopped:
+    /// [`finish`](Self::finish) then says why.
+    pub fn record(&self, run: RunRecord) -> Result<(), LabError> {
+        self.queue.as_ref().and_then(|q| q.send(run).ok()).ok_or(LabError::WriterStopped)
+    }
+
+    /// Waits until everything handed over is on disk and announced; returns the number of runs.
+    pub fn finish(mut self) -> Result<u64, LabError> {
+        self.queue = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) | None => Err(LabError::WriterStopped),
+        }
+    }
+}
+
+impl Drop for LedgerWriter {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // Only reached when the batch itself failed; its error is the one to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_all(
+    ledger: &Ledger,
+    receiver: &Receiver<RunRecord>,
+    announce: &mut Acknowledge,
+) -> Result<u64, LabError> {
+    let mut total = 0;
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Ok(first) = receiver.recv() {
+        batch.push(first);
+        batch.extend(receiver.try_iter().take(BATCH - 1));
+        ledger.commit(&batch)?;
+        total += batch.len() as u64;
+        batch.drain(..).for_each(&mut *announce);
+    }
+    Ok(total)
+}
+
+impl Ledger {
+    /// Writes runs in one transaction.
+    pub fn commit(&self, runs: &[RunRecord]) -> Result<(), LabError> {
+        self.db.write(async |connection| {
+            for rows in runs.chunks(ROWS_PER_STATEMENT) {
+                insert(connection, rows).await?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
+
+async fn insert(connection: &mut SqliteConnection, rows: &[RunRecord]) -> Result<(), sqlx::Error> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT OR REPLACE INTO runs (id, job, finished_ms, strategy, source, strategy_hash, data, data_hash, \
+         symbol, timeframe, setup, rules, params, status, error, diagnostics, bars, elapsed_us, metrics, \
+         trades_hash) ",
+    );
+    query.push_values(rows, |mut row, run| {
+        row.push_bind(run.id.as_str())
+            .push_bind(run.job)
+            .push_bind(run.finished_ms)
+            .push_bind(&run.strategy)
+            .push_bind(&run.source)
+            .push_bind(&run.strategy_hash)
+            .push_bind(&run.data)
+            .push_bind(&run.data_hash)
+            .push_bind(&run.symbol)
+            .push_bind(&run.timeframe)
+            .push_bind(json(&run.setup))
+            .push_bind(json(&run.rules))
+            .push_bind(json(&run.params))
+            .push_bind(run.status.as_str())
+            .push_bind(&run.error)
+            .push_bind(json(&run.diagnostics))
+            .push_bind(run.bars as i64)
+            .push_bind(run.elapsed_us as i64)
+            .push_bind(run.metrics.as_ref().map(json))
+            .push_bind(&run.trades_hash);
+    });
+    query.build().persistent(rows.len() == ROWS_PER_STATEMENT).execute(connection).await?;
+    Ok(())
+}
+
+/// These types hold only strings, finite numbers and maps with string keys; they always serialise.
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"unwritable\":\"{error}\"}}"))
+}

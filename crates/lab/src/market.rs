@@ -1,0 +1,135 @@
+//! Markets by file, folder, glob or the name of imported bars.
+
+use crate::{
+    LabError,
+    dataset::{Cut, DataSet},
+    paths::expand,
+};
+use springtide_domain::{Severity, Timeframe, synth};
+use springtide_io::{DATA_ENDINGS, DataEntry, DataStore, LoadedBars, load_any};
+use std::path::{Path, PathBuf};
+
+pub use springtide_io::{Finding, ImportOptions, ImportReport};
+
+/// What the command line says about the data.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Wanted {
+    pub symbol: Option<String>,
+    pub mintick: Option<f64>,
+    pub min_qty: Option<f64>,
+    pub skip_bad: bool,
+}
+
+/// Whether a file's ending says that it holds bars.
+pub fn is_bar_file(path: &Path) -> bool {
+    path.extension()
+        .and_then(|e| e.to_str())
+        .is_some_and(|e| DATA_ENDINGS.contains(&e.to_ascii_lowercase().as_str()))
+}
+
+/// Expands arguments to files. `SYMBOL:TIMEFRAME` or `SYMBOL` names imported bars; without arguments all
+/// imported bars are meant.
+pub fn find(arguments: &[String], store: &Path) -> Result<Vec<String>, LabError> {
+    let entries = || DataStore::new(store).ls().map(|l| l.entries).map_err(|e| LabError::Data(e.to_string()));
+    let text = |path: &Path| path.display().to_string();
+    if arguments.is_empty() {
+        let all: Vec<String> = entries()?.iter().map(|e| text(&e.path)).collect();
+        if all.is_empty() {
+            return Err(LabError::Usage(
+                "no data: name files with --data, or import some first with `tide data import FILE`".into(),
+            ));
+        }
+        return Ok(all);
+    }
+    let mut found = Vec::new();
+    for argument in arguments {
+        let named = if Path::new(argument).exists() { Vec::new() } else { named(argument, &entries()?) };
+        if named.is_empty() {
+            found.extend(expand(std::slice::from_ref(argument), &is_bar_file)?.iter().map(|p| text(p)));
+        } else {
+            found.extend(named);
+        }
+    }
+    found.dedup();
+    Ok(found)
+}
+
+fn named(argument: &str, entries: &[DataEntry]) -> Vec<String> {
+    let (symbol, timeframe) = match argument.rsplit_once(':') {
+        Some((symbol, tf)) => match tf.parse::<Timeframe>() {
+            Ok(tf) => (symbol, Some(tf)),
+            Err(_) => (argument, None),
+        },
+        None => (argument, None),
+    };
+    entries
+        .iter()
+        .filter(|e| {
+            e.symbol.ticker.eq_ignore_ascii_case(symbol) && timeframe.is_none_or(|t| t == e.timeframe)
+        })
+        .map(|e| e.path.display().to_string())
+        .collect()
+}
+
+/// Loads one file's bars; what is no bar file yet is imported into `cache` first.
+pub fn load(path: &str, store: &Path, cache: &Path, wanted: &Wanted, cut: Cut) -> Result<DataSet, LabError> {
+    let options = ImportOptions {
+        symbol: wanted.symbol.clone(),
+        mintick: wanted.mintick,
+        skip_bad: wanted.skip_bad,
+        ..ImportOptions::default()
+    };
+    let file = locate(path, store);
+    let LoadedBars { bars, mut symbol, timeframe, hash, .. } =
+        load_any(&file, &options, Some(cache)).map_err(|e| LabError::Data(e.to_string()))?;
+    symbol.min_qty = wanted.min_qty.unwrap_or(symbol.min_qty);
+    DataSet::new(&file, symbol, timeframe, bars, hash, cut)
+        .map_err(|why| LabError::Data(format!("{path}: {why}")))
+}
+
+/// The path as given, else below the store's parent: a workspace may be looked at from elsewhere.
+fn locate(path: &str, store: &Path) -> PathBuf {
+    let given = PathBuf::from(path);
+    if given.exists() || given.is_absolute() {
+        return given;
+    }
+    let below = store.parent().map(|root| root.join(&given)).filter(|p| p.exists());
+    below.unwrap_or(given)
+}
+
+/// Imports files into the store; results in the order of the files.
+pub fn import(
+    files: &[PathBuf],
+    store: &Path,
+    options: &ImportOptions,
+) -> Vec<Result<ImportReport, springtide_io::ImportError>> {
+    DataStore::new(store).import(files, options)
+}
+
+/// Imported data sets, and files of the store that cannot be read.
+pub fn list(store: &Path) -> Result<springtide_io::Listing, LabError> {
+    DataStore::new(store).ls().map_err(|e| LabError::Data(e.to_string()))
+}
+
+/// Verifies the store.
+pub fn check(store: &Path) -> Result<Vec<Finding>, LabError> {
+    DataStore::new(store).check().map_err(|e| LabError::Data(e.to_string()))
+}
+
+/// Whether a finding makes data unusable.
+pub fn is_error(finding: &Finding) -> bool {
+    finding.severity == Severity::Error
+}
+
+/// Writes the demo's sample markets into the store; returns their number.
+pub fn make_samples(store: &Path, seed: u64) -> Result<usize, LabError> {
+    let store = DataStore::new(store);
+    let markets = synth::demo_markets(seed);
+    for market in &markets {
+        store
+            .put(&market.symbol, market.timeframe, &market.bars.view())
+            .map_err(|e| LabError::Data(e.to_string()))?;
+    }
+    Ok(markets.len())
+}

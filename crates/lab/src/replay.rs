@@ -1,0 +1,98 @@
+//! A recorded run, run again: to show its trades, and to prove its numbers.
+
+use crate::{
+    LabError, Ledger,
+    compiled::CompiledStrategy,
+    dataset::{Cut, DataSet},
+    execute::{AccountOverrides, ENGINE_VERSION, RunOutput, RunSpec, trades_hash},
+    ledger::RunRecord,
+    market,
+    report::RunDetail,
+    strategy::{StrategyKind, StrategySource},
+};
+use springtide_engine::metrics::METRICS;
+use springtide_pine::vm::Scratch;
+use std::path::Path;
+
+/// The repetition of a recorded run.
+#[derive(Debug)]
+pub struct Replay {
+    /// The bars it ran on.
+    pub data: DataSet,
+    /// What came out this time.
+    pub output: RunOutput,
+    differences: Vec<String>,
+}
+
+/// Repeats `record`: the strategy's text comes from the ledger, the bars from where they were, checked
+/// against the recorded hash.
+pub fn run(ledger: &Ledger, record: &RunRecord, store: &Path, cache: &Path) -> Result<Replay, LabError> {
+    let text = ledger
+        .strategy_text(&record.strategy_hash)?
+        .ok_or_else(|| LabError::BadRow(format!("strategy {} has no text", record.strategy_hash)))?;
+    let source = StrategySource::from_text(Path::new(&record.source), StrategyKind::Pine, text);
+    let strategy = CompiledStrategy::new(source);
+    let data = data(record, store, cache)?;
+    let overrides = AccountOverrides {
+        cash: Some(record.setup.account.initial_capital),
+        commission: Some(record.setup.account.commission),
+        slippage: Some(record.setup.account.slippage),
+    };
+    let spec = RunSpec {
+        strategy: &strategy,
+        data: &data,
+        params: record.params.clone(),
+        rules: &record.rules,
+        overrides: &overrides,
+    };
+    let output = spec
+        .run(&mut Scratch::default(), &|| false)
+        .map_err(|failure| LabError::Usage(format!("the run does not repeat: {failure}")))?;
+    let differences = compare(record, &output);
+    Ok(Replay { data, output, differences })
+}
+
+fn data(record: &RunRecord, store: &Path, cache: &Path) -> Result<DataSet, LabError> {
+    let setup = &record.setup;
+    let cut = Cut { from_ms: setup.from_ms, to_ms: setup.to_ms, resample: setup.resample };
+    let wanted = market::Wanted { symbol: Some(record.symbol.clone()), ..market::Wanted::default() };
+    let data = market::load(&setup.data_path, store, cache, &wanted, cut)?;
+    if data.hash.to_string() != record.data_hash {
+        return Err(LabError::Data(format!("{} has changed since the run was recorded", setup.data_path)));
+    }
+    Ok(data)
+}
+
+fn compare(record: &RunRecord, output: &RunOutput) -> Vec<String> {
+    let mut found = Vec::new();
+    let hash = trades_hash(&output.simulation.trades);
+    if record.trades_hash.as_ref().is_some_and(|h| *h != hash) {
+        found.push("the trades".to_owned());
+    }
+    if let Some(then) = &record.metrics {
+        for m in METRICS {
+            let (a, b) = (then.get(m.name), output.metrics.get(m.name));
+            if a.map(f64::to_bits) != b.map(f64::to_bits) {
+                let text = |x: Option<f64>| x.map_or("none".to_owned(), |x| x.to_string());
+                found.push(format!("{} (was {}, is {})", m.name, text(a), text(b)));
+            }
+        }
+    }
+    found
+}
+
+impl Replay {
+    /// Everything to show of the run.
+    pub fn detail(&self, record: &RunRecord, candles: bool) -> RunDetail {
+        let capital = record.setup.account.initial_capital;
+        RunDetail::new(record.id.as_str(), &self.data, &self.output, capital, candles)
+    }
+
+    /// What came out differently, one sentence; none when every number is equal.
+    pub fn difference(&self) -> Option<String> {
+        if self.differences.is_empty() {
+            return None;
+        }
+        Some(format!("differs from the record ({ENGINE_VERSION}) in {}", self.differences.join(", ")))
+    }
+}

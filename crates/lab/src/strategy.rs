@@ -1,0 +1,78 @@
+//! Strategies as files: found, read, named.
+
+use crate::LabError;
+use springtide_domain::ContentHash;
+use std::path::{Path, PathBuf};
+
+/// Languages a strategy can be written in, by file ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum StrategyKind {
+    Pine,
+}
+
+impl StrategyKind {
+    /// By file ending: `.pine`.
+    pub fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        (ending == "pine").then_some(Self::Pine)
+    }
+
+    /// The word in records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pine => "pine",
+        }
+    }
+}
+
+/// A strategy's source text.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct StrategySource {
+    pub path: PathBuf,
+    pub kind: StrategyKind,
+    pub text: String,
+    pub hash: ContentHash,
+}
+
+/// Files larger than this are no strategies; the longest public one has 2,690 lines.
+const SOURCE_MAX_BYTES: u64 = 4 << 20;
+
+impl StrategySource {
+    /// Reads a file. Bytes that are no UTF-8 are an error that names the first one.
+    pub fn read(path: &Path) -> Result<Self, LabError> {
+        let kind = StrategyKind::of(path).ok_or_else(|| {
+            LabError::Usage(format!("{}: a strategy's file name ends in .pine", path.display()))
+        })?;
+        let file = |source| LabError::File { path: path.to_owned(), source };
+        let size = std::fs::metadata(path).map_err(file)?.len();
+        if size > SOURCE_MAX_BYTES {
+            return Err(LabError::Usage(format!(
+                "{}: {size} bytes; a strategy has at most {SOURCE_MAX_BYTES}",
+                path.display()
+            )));
+        }
+        let bytes = std::fs::read(path).map_err(file)?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            LabError::Usage(format!(
+                "{}: no UTF-8 text at byte {}; save it as UTF-8",
+                path.display(),
+                e.utf8_error().valid_up_to()
+            ))
+        })?;
+        Ok(Self::from_text(path, kind, text))
+    }
+
+    /// A strategy from text already at hand.
+    pub fn from_text(path: &Path, kind: StrategyKind, text: String) -> Self {
+        let hash = ContentHash::of(text.as_bytes());
+        Self { path: path.to_owned(), kind, text, hash }
+    }
+
+    /// File name without ending.
+    pub fn stem(&self) -> String {
+        self.path.file_stem().map_or_else(|| "strategy".into(), |s| s.to_string_lossy().into_owned())
+    }
+}
