@@ -215,7 +215,7 @@ fn repository(root: &Path, broken: &mut Vec<String>) -> Result<(), String> {
             broken.push(format!("{name}: {} bytes; files over 1 MiB do not belong here", meta.len()));
         }
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        if text.contains("<<<<<<< ") || text.contains(">>>>>>> ") {
+        if text.contains(concat!("<<<<", "<<< ")) || text.contains(concat!(">>>>", ">>> ")) {
             broken.push(format!("{name}: holds a merge conflict"));
         }
         if name.ends_with(".rs")

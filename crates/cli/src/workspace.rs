@@ -30,11 +30,6 @@ impl Workspace {
         Self { root: root.to_owned() }
     }
 
-    /// The folder itself.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Imported bars.
     pub fn data(&self) -> PathBuf {
         self.root.join("data")

@@ -119,7 +119,7 @@ impl FromStr for Timeframe {
             "D" | "d" => Ok(Self::Days(n)),
             "W" | "w" => Ok(Self::Weeks(n)),
             "M" | "mo" => Ok(Self::Months(n)),
-            "S" | "s" if n % 60 == 0 => Ok(Self::Minutes(n / 60)),
+            "S" | "s" if n.is_multiple_of(60) => Ok(Self::Minutes(n / 60)),
             "S" | "s" => Ok(Self::Seconds(n)),
             _ => Err(bad()),
         }

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn rare_decimals_and_noise_do_not_count() {
         let mut prices = grid(0.01, 2_000);
-        prices[5] = 3.14159;
+        prices[5] = 3.14259;
         prices[7] = 0.1 + 0.2;
         assert_eq!(infer(&prices).mintick, 0.01);
         let narrow: Vec<f64> = grid(0.01, 2_000).iter().map(|p| f64::from(*p as f32)).collect();

@@ -48,12 +48,12 @@ pub struct Plan {
 
 impl Plan {
     /// Number of runs, counting one for each pair that cannot run at all.
-    pub fn len(&self) -> Result<u64, LabError> {
+    pub fn count(&self) -> Result<u64, LabError> {
         let mut total = 0u64;
         for (strategy, grid) in &self.strategies {
             for market in &self.markets {
                 let runs = match (strategy.runnable(), market) {
-                    (Ok(_), Market::Ready(_)) => grid.len()?.saturating_mul(self.rules.len() as u64),
+                    (Ok(_), Market::Ready(_)) => grid.count()?.saturating_mul(self.rules.len() as u64),
                     _ => 1,
                 };
                 total = total.saturating_add(runs);
@@ -139,7 +139,7 @@ pub fn run(
     on_run: OnRun,
     on_output: Option<OnOutput>,
 ) -> Result<BatchSummary, LabError> {
-    let planned = plan.len()?;
+    let planned = plan.count()?;
     progress.planned.store(planned, Ordering::Relaxed);
     for (strategy, _) in &plan.strategies {
         let source = &strategy.source;
@@ -356,7 +356,7 @@ impl<'a> Jobs<'a> {
             return;
         };
         self.points = match (strategy.runnable(), market) {
-            (Ok(_), Market::Ready(_)) => grid.len().unwrap_or(0),
+            (Ok(_), Market::Ready(_)) => grid.count().unwrap_or(0),
             (Ok(_), Market::Broken { name, path, error }) => {
                 self.broken(strategy, name, path, error, r);
                 0

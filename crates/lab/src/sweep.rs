@@ -100,7 +100,7 @@ impl Grid {
     }
 
     /// Number of combinations; 1 without axes. Errors when it passes 2^63.
-    pub fn len(&self) -> Result<u64, LabError> {
+    pub fn count(&self) -> Result<u64, LabError> {
         self.axes.iter().try_fold(1u64, |n, axis| {
             n.checked_mul(axis.values.len() as u64).filter(|n| *n <= i64::MAX as u64).ok_or_else(|| {
                 LabError::BadSweep { text: self.names(), why: "more combinations than can be counted".into() }
@@ -192,7 +192,7 @@ mod tests {
     fn the_grid_counts_its_combinations_first_axis_slowest() {
         let grid =
             Grid::new(Params::new(), vec![Axis::parse("a=1,2").unwrap(), Axis::parse("b=1..3").unwrap()]);
-        assert_eq!(grid.len().unwrap(), 6);
+        assert_eq!(grid.count().unwrap(), 6);
         let all: Vec<String> = (0..6).map(|i| format!("{}{}", grid.at(i)["a"], grid.at(i)["b"])).collect();
         assert_eq!(all, ["11", "12", "13", "21", "22", "23"]);
     }

@@ -38,7 +38,7 @@ use std::{
 pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
     let ledger = context.workspace.ledger()?;
     let plan = plan(context, args)?;
-    let planned = plan.len()?;
+    let planned = plan.count()?;
     if plan.is_empty() || planned == 0 {
         return Err(LabError::Usage("nothing to run".into()));
     }

@@ -306,7 +306,7 @@ fn batch_layout(bytes: &[u8]) -> Result<(usize, [usize; 6]), String> {
         if !inside || at(buffer.length())? < wanted {
             return Err(format!("its column `{}` is cut short", COLUMNS[i]));
         }
-        if (bytes.as_ptr() as usize + start) % 8 != 0 {
+        if !(bytes.as_ptr() as usize + start).is_multiple_of(8) {
             return Err(format!("its column `{}` is not aligned", COLUMNS[i]));
         }
         *span = start;

@@ -490,10 +490,10 @@ mod tests {
         let mut buf = text.as_bytes().to_vec();
         buf.resize(buf.len() + super::super::number::PADDING, 0);
         buf[text.len()] = b',';
-        if let Some((fast, end)) = clock.scan(&buf, 0) {
-            if end == text.len() {
-                assert_eq!(Some(fast), slow, "{text}");
-            }
+        if let Some((fast, end)) = clock.scan(&buf, 0)
+            && end == text.len()
+        {
+            assert_eq!(Some(fast), slow, "{text}");
         }
         slow
     }

@@ -193,7 +193,7 @@ fn check_encoding(path: &Path, head: &[u8]) -> Result<(), ImportError> {
     {
         return Err(refuse(path, "this is UTF-16 or binary data, not text", "save it as UTF-8 text"));
     }
-    let line_ends = head.iter().any(|b| *b == b'\n');
+    let line_ends = head.contains(&b'\n');
     if !line_ends && head.iter().filter(|b| **b == b'\r').count() > 1 {
         return Err(refuse(
             path,

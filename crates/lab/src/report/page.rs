@@ -234,7 +234,7 @@ fn heatmaps(runs: &[&RunRecord], sort: &str, descending: bool) -> Vec<HeatMap> {
     for run in runs {
         groups.entry((&run.strategy, &run.data, &run.rules.name)).or_default().push(run);
     }
-    groups.into_iter().filter_map(|(_, group)| heatmap(&group, sort, descending)).take(12).collect()
+    groups.into_values().filter_map(|group| heatmap(&group, sort, descending)).take(12).collect()
 }
 
 fn heatmap(group: &[&RunRecord], sort: &str, descending: bool) -> Option<HeatMap> {

@@ -317,6 +317,10 @@ impl<'b, 'p> Builder<'b, 'p> {
     }
 
     fn bar(&mut self, field: BarField) -> Operand {
+        if field == BarField::TimeClose {
+            // Needs the timeframe: before a gap the next bar's open is not this bar's close.
+            return self.add(Node::Get("time_close"), Recipe::Get("time_close"));
+        }
         self.add(Node::Bar(field), Recipe::Bar(field))
     }
 
@@ -485,9 +489,7 @@ impl<'b, 'p> Builder<'b, 'p> {
             Stmt::For { var, from, to, step, retest, body } => {
                 self.for_loop(*var, *from, to, *step, *retest, body)
             }
-            Stmt::ForIn { index, var, over, over_ty, body } => {
-                self.for_in(*index, *var, *over, over_ty, body)
-            }
+            Stmt::ForIn { index, var, over, body, .. } => self.for_in(*index, *var, *over, body),
             Stmt::While { cond, body } => self.while_loop(cond, body),
             Stmt::Break | Stmt::Continue => {
                 let jump = self.emit(Op::Jump { to: 0 });
@@ -586,14 +588,7 @@ impl<'b, 'p> Builder<'b, 'p> {
         Ok(())
     }
 
-    fn for_in(
-        &mut self,
-        index: Option<VarId>,
-        var: VarId,
-        over: ExprId,
-        over_ty: &Ty,
-        body: &[Stmt],
-    ) -> Result<()> {
+    fn for_in(&mut self, index: Option<VarId>, var: VarId, over: ExprId, body: &[Stmt]) -> Result<()> {
         let object = self.value(over)?;
         let at = self.temp();
         let start = self.number(-1.0);
@@ -606,7 +601,6 @@ impl<'b, 'p> Builder<'b, 'p> {
             Some(index) => self.var(index),
             None => self.temp(),
         };
-        let _ = over_ty;
         let exit = self.emit(Op::ForItem { object, at, item, key, to: 0 });
         self.loop_body(body, |b| {
             b.emit(Op::Loop { to: top as u32 });
@@ -734,19 +728,10 @@ impl<'b, 'p> Builder<'b, 'p> {
                 };
                 self.emit(op);
             }
-            Expr::Call { name, args, arg_types, ty, .. } => {
-                self.call(name, args, arg_types, ty, dst, span)?
-            }
+            Expr::Call { name, args, arg_types, .. } => self.call(name, args, arg_types, dst, span)?,
             Expr::New(_, args) => {
                 let args = self.args(args)?;
-                self.code.calls.push(CallSite {
-                    function: None,
-                    args,
-                    types: Vec::new(),
-                    ty: Ty::Void,
-                    state: 0,
-                    span,
-                });
+                self.code.calls.push(CallSite { function: None, args, types: Vec::new(), state: 0, span });
                 let call = (self.code.calls.len() - 1) as u32;
                 self.emit(Op::New { call, dst });
             }
@@ -845,7 +830,6 @@ impl<'b, 'p> Builder<'b, 'p> {
         name: &'static str,
         args: &[ExprId],
         types: &[Ty],
-        ty: &Ty,
         dst: Reg,
         span: Span,
     ) -> Result<()> {
@@ -864,7 +848,6 @@ impl<'b, 'p> Builder<'b, 'p> {
             function: Some(function),
             args: registers,
             types: types.to_vec(),
-            ty: ty.clone(),
             state,
             span,
         });

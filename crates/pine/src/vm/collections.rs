@@ -119,7 +119,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             })
         },
         "array.median" => |m, s, a| array(m, s, a[0], |v| percentile(v, 50.0, true)),
-        "array.mode" => |m, s, a| array(m, s, a[0], mode),
+        "array.mode" => |m, s, a| array(m, s, a[0], |v| mode(v)),
         "array.variance" => |m, s, a| {
             let biased = or(a, 1, 1.0) != 0.0;
             array(m, s, a[0], |v| variance(v, biased))
@@ -329,7 +329,7 @@ fn nth(m: &Machine<'_, '_>, s: &CallSite, a: &[f64], largest: bool) -> Result {
 }
 
 /// The most frequent value, the smallest of equals.
-fn mode(v: &Vec<f64>) -> f64 {
+fn mode(v: &[f64]) -> f64 {
     let mut sorted: Vec<f64> = values_of(v).collect();
     sorted.sort_by(f64::total_cmp);
     let (mut best, mut most) = (f64::NAN, 0);

@@ -61,11 +61,12 @@ pub struct ColumnStore {
 struct Inner {
     ids: FxHashMap<Node, u32>,
     slots: FxHashMap<u32, Slot>,
+    next: u32,
     bytes: usize,
 }
 
-/// Nodes remembered at most; a sweep of millions of points starts over rather than grow without end.
-const NODES_MAX: usize = 1 << 20;
+/// Nodes remembered at most, about 60 bytes each: a sweep of millions of points must not grow without end.
+const NODES_MAX: usize = 1 << 19;
 
 impl ColumnStore {
     /// An empty store that keeps at most `budget_bytes` of columns.
@@ -85,12 +86,20 @@ impl ColumnStore {
     /// The number of a node; equal nodes have equal numbers.
     pub(super) fn id(&self, node: Node) -> u32 {
         let mut inner = self.lock();
+        let next = inner.next;
         if inner.ids.len() >= NODES_MAX {
-            // Numbers must not be reused while columns go by them.
-            *inner = Inner::default();
+            // Numbers are never used twice: a node beyond the limit gets one of its own and is not shared.
+            inner.next += 1;
+            return inner.ids.get(&node).copied().unwrap_or(next);
         }
-        let next = inner.ids.len() as u32;
-        *inner.ids.entry(node).or_insert(next)
+        match inner.ids.entry(node) {
+            std::collections::hash_map::Entry::Occupied(known) => *known.get(),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(next);
+                inner.next += 1;
+                next
+            }
+        }
     }
 
     /// The column of `id`, computed by `make` unless some run already did. None when the budget is used up.
@@ -220,9 +229,10 @@ fn bar_column<'a>(field: BarField, bars: &BarsView<'a>) -> Data<'a> {
         BarField::Hl2 => map(&|i| (bars.high[i] + bars.low[i]) / 2.0),
         BarField::Hlc3 => map(&|i| (bars.high[i] + bars.low[i] + bars.close[i]) / 3.0),
         BarField::Ohlc4 => map(&|i| (bars.open[i] + bars.high[i] + bars.low[i] + bars.close[i]) / 4.0),
-        BarField::Hlcc4 => map(&|i| (bars.high[i] + bars.low[i] + bars.close[i] + bars.close[i]) / 4.0),
+        BarField::Hlcc4 => map(&|i| (bars.high[i] + bars.low[i] + 2.0 * bars.close[i]) / 4.0),
         BarField::Time => map(&|i| bars.time[i] as f64),
-        BarField::TimeClose => map(&|i| bars.time.get(i + 1).copied().unwrap_or(bars.time[i]) as f64),
+        // The builder asks for `time_close` by name; the bars alone do not know their length.
+        BarField::TimeClose => map(&|_| f64::NAN),
         BarField::BarIndex => map(&|i| i as f64),
     }
 }

@@ -234,7 +234,7 @@ pub(super) fn binary(op: Bin, a: f64, b: f64) -> f64 {
         Bin::IntDiv => div(a, b).trunc(),
         Bin::Rem => finite(a % b),
         Bin::Eq => truth(a == b || (a - b).abs() <= TOLERANCE),
-        Bin::Ne => truth(!a.is_nan() && !b.is_nan() && !(a == b || (a - b).abs() <= TOLERANCE)),
+        Bin::Ne => truth(!a.is_nan() && !b.is_nan() && a != b && (a - b).abs() > TOLERANCE),
         Bin::Lt => truth(a - b < -TOLERANCE),
         Bin::Le => truth(a - b <= TOLERANCE),
         Bin::Gt => truth(a - b > TOLERANCE),

@@ -43,7 +43,7 @@ impl Mask {
     pub fn not(mut self) -> Self {
         self.words.iter_mut().for_each(|a| *a = !*a);
         if let Some(last) = self.words.last_mut()
-            && self.len % 64 != 0
+            && !self.len.is_multiple_of(64)
         {
             *last &= (1u64 << (self.len % 64)) - 1;
         }
@@ -161,8 +161,8 @@ mod tests {
         let data =
             |v: &Vec<f64>| Data::Shared(std::sync::Arc::new(super::super::columns::Column::new(v.clone())));
         let mask = crossover(&data(&a), &data(&b)).unwrap();
-        for i in 0..n {
-            assert_eq!(mask.get(i), outs[0][i] == 1.0, "bar {i}");
+        for (i, crossed) in outs[0].iter().enumerate() {
+            assert_eq!(mask.get(i), *crossed == 1.0, "bar {i}");
         }
         assert!(mask.next(0).is_some());
     }

@@ -174,7 +174,6 @@ pub(super) struct CallSite {
     pub function: Option<Function>,
     pub args: Vec<Reg>,
     pub types: Vec<Ty>,
-    pub ty: Ty,
     /// Its own memory, for functions with state.
     pub state: u32,
     pub span: Span,

@@ -220,11 +220,11 @@ fn in_range(input: &Input, known: &Known, given: bool) -> Result<(), String> {
         return Ok(());
     }
     let key = &input.key;
-    if let Some(x) = known.num() {
-        if input.min.is_some_and(|m| x < m) || input.max.is_some_and(|m| x > m) {
-            let bound = |m: Option<f64>| m.map_or("…".into(), |m| m.to_string());
-            return Err(format!("input `{key}` takes {} to {}, not {x}", bound(input.min), bound(input.max)));
-        }
+    if let Some(x) = known.num()
+        && (input.min.is_some_and(|m| x < m) || input.max.is_some_and(|m| x > m))
+    {
+        let bound = |m: Option<f64>| m.map_or("…".into(), |m| m.to_string());
+        return Err(format!("input `{key}` takes {} to {}, not {x}", bound(input.min), bound(input.max)));
     }
     let same = |option: &ParamValue| match (known, option) {
         (Known::Str(a), ParamValue::Str(b)) => **a == **b,
