@@ -2,6 +2,7 @@
 
 mod ci;
 mod corpus;
+mod pages;
 mod tidy;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -10,6 +11,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
   ci       everything that must hold before a change lands
   tidy     the rooms' promises: dependencies, purity, file sizes
+  pages    the demo's report in a real browser
   corpus-check [--list]
            which share of the scripts below corpora/ can be read
 ";
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
             0 => Ok(()),
             n => Err(format!("{}\n{n} broken promises", broken.join("\n"))),
         }),
+        Some("pages") => pages::check(&root()),
         Some("corpus-check") => corpus::check(&root(), arguments.iter().any(|a| a == "--list")),
         _ => Err(HELP.into()),
     };

@@ -70,7 +70,7 @@ fn role_of(name: &str) -> Option<(Role, u8)> {
 /// `Volume BTC`, `volumeusd`: a volume with its currency.
 fn volume_in(key: &str) -> Option<Role> {
     let currency = key.strip_prefix("volume").or_else(|| key.strip_suffix("volume"))?;
-    let short = (2..=6).contains(&currency.len()) && currency.bytes().all(|b| b.is_ascii_alphanumeric());
+    let short = (1..=6).contains(&currency.len()) && currency.bytes().all(|b| b.is_ascii_alphanumeric());
     short.then_some(Role::Volume)
 }
 

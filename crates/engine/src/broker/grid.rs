@@ -49,7 +49,8 @@ impl Grid {
     #[inline]
     pub fn down(&self, x: f64) -> f64 {
         let steps = self.steps(x);
-        self.value(floor(steps + 1e-9 * steps.abs().max(1.0)))
+        // Beyond 1e5 steps the slack stays at 1e-4 of one: it forgives rounding, it must not add quantity.
+        self.value(floor(steps + 1e-9 * steps.abs().clamp(1.0, 1e5)))
     }
 
     /// The multiple above or below; within 1e-4 of a step counts as on the grid, for a level computed as

@@ -187,10 +187,10 @@ pub(super) fn sniff(
 }
 
 fn check_encoding(path: &Path, head: &[u8]) -> Result<(), ImportError> {
-    if head.starts_with(b"\xff\xfe")
-        || head.starts_with(b"\xfe\xff")
-        || head.iter().take(512).any(|b| *b == 0)
-    {
+    // A single NUL is a bad row, to be named by its line; text of two bytes a letter is half NULs.
+    let start = &head[..head.len().min(512)];
+    let nuls = start.iter().filter(|b| **b == 0).count();
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || nuls * 8 > start.len() {
         return Err(refuse(path, "this is UTF-16 or binary data, not text", "save it as UTF-8 text"));
     }
     let line_ends = head.contains(&b'\n');
