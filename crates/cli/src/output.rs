@@ -32,6 +32,8 @@ pub fn short_title(metric: &str) -> &'static str {
         "max_drawdown_pct" => "max dd",
         "profit_factor" => "pf",
         "win_rate_pct" => "win",
+        "sharpe" => "sharpe",
+        "trades" => "trades",
         _ => METRICS.iter().find(|m| m.name == metric).map_or("", |m| m.title),
     }
 }

@@ -73,7 +73,7 @@ fn shrink(columns: &[Column], widths: &mut [usize], width: usize) {
     loop {
         let total: usize = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
         let widest =
-            (0..widths.len()).filter(|i| columns[*i].shrink && widths[*i] > 8).max_by_key(|i| widths[*i]);
+            (0..widths.len()).filter(|i| columns[*i].shrink && widths[*i] > 14).max_by_key(|i| widths[*i]);
         match widest {
             Some(i) if total > width => widths[i] -= 1,
             _ => return,

@@ -91,7 +91,7 @@ function xAxis(ctx, times, x, left, right, y) {
     ctx.fillText(intraday ? minute(times[i]).slice(5) : day(times[i]), x(i), y);
   }
 }
-const compact = (v) => (Math.abs(v) >= 1e6 ? number(v / 1e6, 2) + "M" : Math.abs(v) >= 1e4 ? number(v / 1e3, 1) + "k" : number(v, Math.abs(v) < 10 ? 2 : 0));
+const compact = (v) => v === 0 ? "0" : (Math.abs(v) >= 1e6 ? number(v / 1e6, 2) + "M" : Math.abs(v) >= 1e4 ? number(v / 1e3, 1) + "k" : number(v, Math.abs(v) < 10 ? 2 : 0));
 
 function equityChart(parent, d) {
   const { t, equity, drawdown, hold } = d.curve;

@@ -1,0 +1,107 @@
+//! The program as a person runs it.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn tide(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tide"))
+        .args(args)
+        .current_dir(folder)
+        .env_remove("TIDE_WORKSPACE")
+        .output()
+        .expect("tide runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn bars(folder: &Path, name: &str) {
+    let mut csv = String::from("time,open,high,low,close,volume\n");
+    let mut price = 100.0f64;
+    for i in 0..600i64 {
+        let next = price + ((i as f64) / 9.0).sin() * 1.5;
+        let (high, low) = (price.max(next) + 0.5, price.min(next) - 0.5);
+        csv.push_str(&format!("{},{price:.2},{high:.2},{low:.2},{next:.2},1\n", 1_672_531_200 + i * 900));
+        price = next;
+    }
+    std::fs::write(folder.join(name), csv).expect("writes");
+}
+
+const CROSS: &str = "//@version=5\nstrategy(\"Cross\", initial_capital = 10000)\nn = input.int(5, \"Fast\", minval = 2, maxval = 9)\n\
+                     if ta.crossover(ta.sma(close, n), ta.sma(close, 20))\n    strategy.entry(\"L\", strategy.long)\n\
+                     if ta.crossunder(ta.sma(close, n), ta.sma(close, 20))\n    strategy.close(\"L\")\n";
+
+#[test]
+fn the_demo_ends_with_a_report_and_the_next_command() {
+    let folder = tempfile::tempdir().expect("folder");
+    let out = tide(folder.path(), &["demo"]);
+    assert_eq!(code(&out), 0, "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("SMA cross") && text(&out.stderr).contains("tide backtest"));
+    let page = std::fs::read_to_string(folder.path().join("tide-demo/report.html")).expect("report");
+    assert!(page.contains("application/json") && !page.contains("http://") && !page.contains("src="));
+}
+
+#[test]
+fn json_lines_resume_and_partial_failure() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
+    let run = |extra: &[&str]| {
+        let mut args =
+            vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--sweep", "Fast=2..9", "--json", "-q"];
+        args.extend(extra);
+        tide(at, &args)
+    };
+    let first = run(&[]);
+    assert_eq!(code(&first), 0, "{}", text(&first.stderr));
+    let lines: Vec<serde_json::Value> =
+        text(&first.stdout).lines().map(|l| serde_json::from_str(l).expect("json")).collect();
+    assert_eq!(lines.len(), 8);
+    for line in &lines {
+        assert_eq!((line["status"].as_str(), line["bars"].as_u64()), (Some("ok"), Some(600)));
+        assert!(line["metrics"]["trades"].as_f64().is_some_and(|n| n > 0.0));
+    }
+    let again = run(&["--resume"]);
+    assert!(text(&again.stdout).lines().all(|l| l.contains("\"reused\":true")), "nothing is repeated");
+
+    let id = lines[0]["run"].as_str().expect("id");
+    let rerun = tide(at, &["rerun", id]);
+    assert!(code(&rerun) == 0 && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
+    let csv = tide(at, &["export", id, "--format", "csv", "-o", "-"]);
+    assert!(text(&csv.stdout).starts_with("run,strategy,"));
+
+    std::fs::write(at.join("broken.pine"), "//@version=5\nstrategy(\"B\")\nx = nowhere + 1\n")
+        .expect("writes");
+    let partly =
+        tide(at, &["backtest", "cross.pine", "broken.pine", "--data", "X-USD_15m.csv", "-q", "--json"]);
+    assert_eq!(code(&partly), 4, "{}", text(&partly.stderr));
+    assert!(text(&partly.stdout).contains("\"failed\"") && text(&partly.stdout).contains("\"ok\""));
+}
+
+#[test]
+fn usage_errors_name_the_remedy() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
+    for (args, want) in [
+        // First, while there is no ledger yet.
+        (vec!["board"], "tide backtest"),
+        (vec!["backtest", "nowhere/", "--data", "X-USD_15m.csv"], "no such file"),
+        (vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--set", "Fsat=3"], "\"Fast\""),
+        (vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--broker", "mt5"], "tradingview"),
+        (vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--commission", "1"], "/order"),
+    ] {
+        let out = tide(at, &args);
+        assert_eq!(code(&out), 2, "{args:?}: {}", text(&out.stderr));
+        assert!(text(&out.stderr).contains(want), "{args:?}: {}", text(&out.stderr));
+    }
+}
