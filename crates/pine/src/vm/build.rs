@@ -6,12 +6,12 @@ use super::functions::{self, Function};
 use super::machine::{CallSite, Code, Op, OrderSite, Reg};
 use super::orders::OrderKind;
 use super::pure;
-use super::run::RunError;
+use super::run::{ExecOptions, RunError};
 use super::values::Strings;
 use crate::ir::{BarField, Bin, Expr, ExprId, InputKind, Stmt, Ty, Un, VarId};
 use rustc_hash::FxHashMap;
 use springtide_domain::Span;
-use springtide_engine::ta::{TaFunc, TaState, validate};
+use springtide_engine::ta::{Sums, TaFunc, validate};
 use std::sync::Arc;
 
 /// A gate's condition, over the run's columns.
@@ -70,6 +70,7 @@ pub(super) struct Builder<'b, 'p> {
     loops: Vec<Loop>,
     given: u64,
     hoist: bool,
+    sums: Sums,
 }
 
 struct Loop {
@@ -84,7 +85,7 @@ impl<'b, 'p> Builder<'b, 'p> {
         folder: &'b Folder<'p>,
         store: &'b ColumnStore,
         strings: &'b mut Strings,
-        hoist: bool,
+        options: ExecOptions,
     ) -> Self {
         Self {
             folder,
@@ -102,7 +103,8 @@ impl<'b, 'p> Builder<'b, 'p> {
             depth: 0,
             loops: Vec::new(),
             given: 0,
-            hoist,
+            hoist: options.hoist,
+            sums: options.sums,
         }
     }
 
@@ -312,8 +314,9 @@ impl<'b, 'p> Builder<'b, 'p> {
             return None;
         }
         let operands = self.operands(args, false)?;
-        let node = Node::Ta(func, operands.iter().map(|o| self.node(*o)).collect(), k);
-        Some(self.add(node, Recipe::Ta(func, operands, k)))
+        let order = (k, self.sums == Sums::TradingView);
+        let node = Node::Ta(func, operands.iter().map(|o| self.node(*o)).collect(), order);
+        Some(self.add(node, Recipe::Ta(func, operands, k, self.sums)))
     }
 
     fn bar(&mut self, field: BarField) -> Operand {
@@ -817,8 +820,7 @@ impl<'b, 'p> Builder<'b, 'p> {
             args.iter().map(|a| self.folder.known(*a).and_then(|k| k.num())).collect();
         validate(func, &fixed).map_err(|message| RunError::Script { message, span, bar: 0 })?;
         let args = self.args(args)?;
-        self.code.states.push((func, fixed.clone()));
-        debug_assert!(TaState::new(func, &fixed).func() == func);
+        self.code.states.push((func, self.sums, fixed));
         let state = (self.code.states.len() - 1) as u32;
         self.code.ta.push((args, outs.to_vec()));
         self.emit(Op::Ta { state });

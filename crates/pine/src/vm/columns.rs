@@ -5,7 +5,7 @@ use super::pure::{self, Pure};
 use crate::ir::{BarField, Bin, Un};
 use rustc_hash::FxHashMap;
 use springtide_domain::BarsView;
-use springtide_engine::ta::{ColumnArg, TaFunc, run_column};
+use springtide_engine::ta::{ColumnArg, Sums, TaFunc, run_column_with};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What a column is made of: equal nodes on one data set are equal columns.
@@ -23,7 +23,8 @@ pub(super) enum Node {
     /// The value so many bars ago; the fill before the first bar.
     Shift(u32, u32, u64),
     Pure(&'static str, Vec<u32>),
-    Ta(TaFunc, Vec<u32>, u8),
+    /// The last part tells outputs apart, and orders of summation.
+    Ta(TaFunc, Vec<u32>, (u8, bool)),
     /// Comes from elsewhere (a security); never equal to another.
     Given(u64),
 }
@@ -140,7 +141,7 @@ pub(super) enum Recipe {
     Select(Operand, Operand, Operand),
     Shift(usize, usize, f64),
     Pure(&'static str, Vec<Operand>),
-    Ta(TaFunc, Vec<Operand>, u8),
+    Ta(TaFunc, Vec<Operand>, u8, Sums),
     Given(Arc<Column>),
 }
 
@@ -204,7 +205,7 @@ pub(super) fn compute<'a>(
     for (id, recipe) in &recipes.list {
         let data = match recipe {
             Recipe::Bar(field) => bar_column(*field, bars),
-            Recipe::Ta(func, args, k) => ta_column(*id, *func, args, *k, bars, store, &out),
+            Recipe::Ta(func, args, k, sums) => ta_column(*id, (*func, *sums), args, *k, bars, store, &out),
             Recipe::Given(column) => Data::Shared(Arc::clone(column)),
             Recipe::Get(name) => own(get(name)),
             other => own(elementwise(other, bars.len(), &out)),
@@ -239,7 +240,7 @@ fn bar_column<'a>(field: BarField, bars: &BarsView<'a>) -> Data<'a> {
 
 fn ta_column<'a>(
     id: u32,
-    func: TaFunc,
+    (func, sums): (TaFunc, Sums),
     args: &[Operand],
     k: u8,
     bars: &BarsView<'a>,
@@ -262,7 +263,7 @@ fn ta_column<'a>(
             })
             .collect();
         let mut outs = vec![Vec::new(); func.outputs()];
-        run_column(func, &fixed, bars, &inputs, &mut outs);
+        run_column_with(func, sums, &fixed, bars, &inputs, &mut outs);
         Column::new(outs.swap_remove(usize::from(k)))
     };
     match store.shared(id, bars.len() * 8, make) {

@@ -67,8 +67,14 @@ impl Mask {
 /// `a > b` on every bar, compared exactly; na compares false.
 fn above(a: &[f64], b: &[f64]) -> Vec<u64> {
     let mut words = Vec::with_capacity(a.len().div_ceil(64));
-    for (a, b) in a.chunks(64).zip(b.chunks(64)) {
-        words.push(pack(a, b));
+    let (whole_a, rest_a) = a.as_chunks::<64>();
+    let (whole_b, rest_b) = b.as_chunks::<64>();
+    words.extend(whole_a.iter().zip(whole_b).map(|(a, b)| pack(a, b)));
+    if !rest_a.is_empty() {
+        let (mut a, mut b) = ([0.0; 64], [0.0; 64]);
+        a[..rest_a.len()].copy_from_slice(rest_a);
+        b[..rest_b.len()].copy_from_slice(rest_b);
+        words.push(pack(&a, &b));
     }
     words
 }
@@ -76,10 +82,10 @@ fn above(a: &[f64], b: &[f64]) -> Vec<u64> {
 /// 64 comparisons as bytes, which the compiler turns into vector code, then eight bytes to eight bits
 /// with one multiplication.
 #[inline]
-fn pack(a: &[f64], b: &[f64]) -> u64 {
+fn pack(a: &[f64; 64], b: &[f64; 64]) -> u64 {
     let mut flags = [0u8; 64];
-    for ((flag, x), y) in flags.iter_mut().zip(a).zip(b) {
-        *flag = u8::from(x > y);
+    for k in 0..64 {
+        flags[k] = u8::from(a[k] > b[k]);
     }
     let mut word = 0u64;
     for (k, bytes) in flags.chunks_exact(8).enumerate() {

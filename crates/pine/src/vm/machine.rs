@@ -13,7 +13,7 @@ use crate::ir::{Bin, Ty, Un};
 use springtide_domain::{BarsView, Span, SymbolInfo, Timeframe};
 use springtide_engine::{
     broker::Broker,
-    ta::{TaFunc, TaState},
+    ta::{Sums, TaFunc, TaState},
 };
 
 /// A register's number.
@@ -192,7 +192,7 @@ pub(super) struct Code {
     pub ops: Vec<Op>,
     /// Initial values.
     pub registers: Vec<f64>,
-    pub states: Vec<(TaFunc, Vec<Option<f64>>)>,
+    pub states: Vec<(TaFunc, Sums, Vec<Option<f64>>)>,
     pub ta: Vec<(Vec<Reg>, Vec<Reg>)>,
     pub pures: Vec<(Pure, Vec<Reg>)>,
     pub calls: Vec<CallSite>,
@@ -255,7 +255,7 @@ impl<'m, 'w> Machine<'m, 'w> {
         Self {
             registers: code.registers.clone(),
             memories: (0..code.memories).map(|_| Memory::default()).collect(),
-            states: code.states.iter().map(|(f, fixed)| TaState::new(*f, fixed)).collect(),
+            states: code.states.iter().map(|(f, sums, fixed)| TaState::with_sums(*f, *sums, fixed)).collect(),
             histories: code.histories.iter().map(|(_, fill)| vec![*fill; n]).collect(),
             flags: vec![false; code.flags as usize],
             bar: 0,

@@ -17,6 +17,7 @@ use springtide_domain::{
 use springtide_engine::{
     Account, Rules,
     broker::{Broker, EventKind, Simulation},
+    ta::Sums,
 };
 
 /// Bars of other symbols or finer timeframes, for scripts that ask for them.
@@ -42,11 +43,14 @@ pub struct DataContext<'a> {
 pub struct ExecOptions {
     /// Compute what depends on the market alone as columns, and skip bars on which nothing can happen.
     pub hoist: bool,
+    /// Order of summation of indicators. TradingView's own decides crossings that hang on the last bit; a run
+    /// takes it under the `tradingview` rules, exact sums under all others.
+    pub sums: Sums,
 }
 
 impl Default for ExecOptions {
     fn default() -> Self {
-        Self { hoist: true }
+        Self { hoist: true, sums: Sums::Exact }
     }
 }
 
@@ -280,10 +284,12 @@ pub fn run(
             "use_bar_magnifier: no finer bars are used; fills follow the bar's assumed path".to_owned(),
         );
     }
-    let options = scratch.options;
+    let follows = rules.name.trim_end_matches('*') == "tradingview";
+    let sums = if follows { Sums::TradingView } else { scratch.options.sums };
+    let options = ExecOptions { sums, ..scratch.options };
     let securities = security::resolve(&folder, &body, &mut world, data, options, stop)?;
     let mut strings = std::mem::take(&mut world.strings);
-    let mut builder = Builder::new(&folder, data.columns, &mut strings, options.hoist);
+    let mut builder = Builder::new(&folder, data.columns, &mut strings, options);
     for (var, column) in securities {
         builder.give(var, column);
     }

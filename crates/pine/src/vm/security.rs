@@ -201,7 +201,7 @@ fn evaluate(
     };
     let nested = resolve(folder, &whole, &mut own, context, options, stop)?;
     let mut strings = std::mem::take(&mut own.strings);
-    let mut builder = Builder::new(folder, context.columns, &mut strings, options.hoist);
+    let mut builder = Builder::new(folder, context.columns, &mut strings, options);
     for (var, column) in nested {
         builder.give(var, column);
     }
