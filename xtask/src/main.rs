@@ -3,6 +3,7 @@
 mod ci;
 mod corpus;
 mod pages;
+mod parity;
 mod tidy;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -11,6 +12,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
   ci       everything that must hold before a change lands
   tidy     the rooms' promises: dependencies, purity, file sizes
+  parity   our trades beside exported TradingView lists in corpora/
   pages    the demo's report in a real browser
   corpus-check [--list]
            which share of the scripts below corpora/ can be read
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
             0 => Ok(()),
             n => Err(format!("{}\n{n} broken promises", broken.join("\n"))),
         }),
+        Some("parity") => parity::report(&root()),
         Some("pages") => pages::check(&root()),
         Some("corpus-check") => corpus::check(&root(), arguments.iter().any(|a| a == "--list")),
         _ => Err(HELP.into()),
