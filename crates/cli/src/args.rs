@@ -197,6 +197,13 @@ pub enum DataCommand {
     },
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DateOrderArg {
+    Ymd,
+    Dmy,
+    Mdy,
+}
+
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// Files, folders or globs.
@@ -211,6 +218,18 @@ pub struct ImportArgs {
     /// Skip bad rows and count them, instead of refusing the file.
     #[arg(long)]
     pub skip_bad: bool,
+    /// Put disordered rows in order, instead of refusing the file.
+    #[arg(long)]
+    pub sort: bool,
+    /// Zone of times written without one: an IANA name or `UTC+3`; UTC when left out.
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Which number of a date is the day, where the file does not tell.
+    #[arg(long, value_enum, value_name = "ORDER")]
+    pub date_order: Option<DateOrderArg>,
+    /// Smallest price step, instead of the one seen in the prices.
+    #[arg(long, value_name = "STEP")]
+    pub mintick: Option<f64>,
     /// One JSON object per file on stdout.
     #[arg(long)]
     pub json: bool,

@@ -9,7 +9,7 @@ use springtide_domain::{Severity, Timeframe, synth};
 use springtide_io::{DATA_ENDINGS, DataEntry, DataStore, LoadedBars, load_any};
 use std::path::{Path, PathBuf};
 
-pub use springtide_io::{Finding, ImportOptions, ImportReport};
+pub use springtide_io::{DateOrder, Finding, ImportOptions, ImportReport};
 
 /// What the command line says about the data.
 #[derive(Clone, Debug, Default)]

@@ -2,14 +2,14 @@
 
 use super::Context;
 use crate::{
-    args::{DataCommand, ImportArgs},
+    args::{DataCommand, DateOrderArg, ImportArgs},
     exit::{CommandResult, Ending},
     output::group,
     table::{Cell, Column, render},
 };
 use springtide_lab::{
     LabError,
-    market::{self, Finding, ImportOptions, ImportReport, is_bar_file},
+    market::{self, DateOrder, Finding, ImportOptions, ImportReport, is_bar_file},
     paths::expand,
     report::export::iso,
 };
@@ -32,6 +32,14 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
         symbol: args.symbol.clone(),
         timeframe: args.timeframe,
         skip_bad: args.skip_bad,
+        sort: args.sort,
+        timezone: args.timezone.clone(),
+        mintick: args.mintick,
+        date_order: args.date_order.map(|order| match order {
+            DateOrderArg::Ymd => DateOrder::Ymd,
+            DateOrderArg::Dmy => DateOrder::Dmy,
+            DateOrderArg::Mdy => DateOrder::Mdy,
+        }),
         ..ImportOptions::default()
     };
     let mut failed = 0;

@@ -276,7 +276,8 @@ pub fn run(
     let facts = functions::facts(data);
     let (folder, body) = Folder::specialise(program, plan.inputs.clone(), plan.sources.clone(), &facts);
     let plots: Vec<crate::ir::VarId> = program.plots.iter().map(|(_, var)| *var).collect();
-    let body = Needs::slice(&folder, &body, &plots, true);
+    let whole = body;
+    let body = Needs::slice(&folder, &whole, &plots, true);
     let mut world = world(data, program)?;
     let mut warnings = Vec::new();
     if program.bar_magnifier {
@@ -287,7 +288,7 @@ pub fn run(
     let follows = rules.name.trim_end_matches('*') == "tradingview";
     let sums = if follows { Sums::TradingView } else { scratch.options.sums };
     let options = ExecOptions { sums, ..scratch.options };
-    let securities = security::resolve(&folder, &body, &mut world, data, options, stop)?;
+    let securities = security::resolve(&folder, &whole, &body, &mut world, data, options, stop)?;
     let mut strings = std::mem::take(&mut world.strings);
     let mut builder = Builder::new(&folder, data.columns, &mut strings, options);
     for (var, column) in securities {

@@ -19,8 +19,11 @@ use std::sync::Arc;
 const CONTEXT_BUDGET_BYTES: usize = 64 << 20;
 
 /// Resolves every request of the body to chart-length columns.
+///
+/// `whole` is the body before it was sliced: what a request depends on may be nothing to the chart.
 pub(super) fn resolve(
     folder: &Folder<'_>,
+    whole: &[Stmt],
     body: &[Stmt],
     world: &mut World<'_>,
     data: &DataContext<'_>,
@@ -31,7 +34,7 @@ pub(super) fn resolve(
     collect(body, &mut found);
     let mut out = Vec::new();
     for security in found {
-        for (var, column) in one(folder, body, security, world, data, options, stop)? {
+        for (var, column) in one(folder, whole, security, world, data, options, stop)? {
             out.push((var, Arc::new(column)));
         }
     }
@@ -199,7 +202,7 @@ fn evaluate(
         logs: Vec::new(),
         logs_dropped: 0,
     };
-    let nested = resolve(folder, &whole, &mut own, context, options, stop)?;
+    let nested = resolve(folder, body, &whole, &mut own, context, options, stop)?;
     let mut strings = std::mem::take(&mut own.strings);
     let mut builder = Builder::new(folder, context.columns, &mut strings, options);
     for (var, column) in nested {
