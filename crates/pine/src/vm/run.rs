@@ -245,19 +245,10 @@ fn in_range(input: &Input, known: &Known, given: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// The price series of this name; times and indices are none.
 fn source(name: &str) -> Option<BarField> {
-    Some(match name {
-        "open" => BarField::Open,
-        "high" => BarField::High,
-        "low" => BarField::Low,
-        "close" => BarField::Close,
-        "volume" => BarField::Volume,
-        "hl2" => BarField::Hl2,
-        "hlc3" => BarField::Hlc3,
-        "ohlc4" => BarField::Ohlc4,
-        "hlcc4" => BarField::Hlcc4,
-        _ => return None,
-    })
+    crate::check::builtins::bar_field(name)
+        .filter(|f| !matches!(f, BarField::Time | BarField::TimeClose | BarField::BarIndex))
 }
 
 /// Runs a plan on a market. `stop` is asked now and then; when it says yes the run ends as stopped.
