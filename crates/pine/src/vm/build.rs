@@ -369,7 +369,7 @@ impl<'b, 'p> Builder<'b, 'p> {
                     When::Always
                 }
             }
-            Stmt::Order { name, .. }
+            Stmt::Order { name, args, .. }
                 if matches!(
                     *name,
                     "strategy.exit"
@@ -377,7 +377,7 @@ impl<'b, 'p> Builder<'b, 'p> {
                         | "strategy.close_all"
                         | "strategy.cancel"
                         | "strategy.cancel_all"
-                ) =>
+                ) && !args.iter().any(|a| self.remembers(*a)) =>
             {
                 When::Engaged
             }
@@ -391,10 +391,11 @@ impl<'b, 'p> Builder<'b, 'p> {
             return Some(gate);
         }
         match &self.folder.program.exprs[cond.index()] {
-            // Only the left side of a lazy `and` may hold indicators; the right side is none the worse
-            // for being asked more often, as it holds none.
-            Expr::And(a, b) => match (self.gate_of(*a), self.gate(*b)) {
+            // The right side is asked only where the left one holds, so that an indicator in it is no gate; the
+            // left side is asked on every bar, and must have nothing to remember where the right one decides.
+            Expr::And(a, b) => match (self.gate_of(*a), self.lazy_gate(*b)) {
                 (Some(a), Some(b)) => Some(Gate::And(Box::new(a), Box::new(b))),
+                (None, Some(_)) if self.remembers(*a) => None,
                 (a, b) => a.or(b),
             },
             _ => None,
@@ -449,10 +450,10 @@ impl<'b, 'p> Builder<'b, 'p> {
     }
 
     /// The condition cannot hold while flat with nothing pending.
-    fn needs_position(&self, cond: ExprId) -> bool {
+    fn needs_position(&mut self, cond: ExprId) -> bool {
         let exprs = &self.folder.program.exprs;
         match &exprs[cond.index()] {
-            Expr::And(a, b) => self.needs_position(*a) || self.needs_position(*b),
+            Expr::And(a, b) => self.needs_position(*a) || (self.needs_position(*b) && !self.remembers(*a)),
             Expr::Bin(op, a, b) => {
                 let zero = |e: &ExprId| self.folder.known(*e).and_then(|k| k.num()) == Some(0.0);
                 let size = |e: &ExprId| {
@@ -461,6 +462,28 @@ impl<'b, 'p> Builder<'b, 'p> {
                 matches!(op, Bin::Gt | Bin::Lt | Bin::Ne | Bin::SameNe)
                     && ((size(a) && zero(b)) || (zero(a) && size(b)))
             }
+            _ => false,
+        }
+    }
+
+    /// Evaluating the expression on a bar leaves something behind for later bars: the state of an indicator that
+    /// is no column, a collection. Bars on which it stands must not be skipped.
+    fn remembers(&mut self, id: ExprId) -> bool {
+        if self.column(id, false).is_some() || self.folder.known(id).is_some() {
+            return false;
+        }
+        match &self.folder.program.exprs[id.index()] {
+            Expr::Ta(..) | Expr::New(..) => true,
+            Expr::Call { name, args, .. } => {
+                matches!(*name, "fixnan" | "math.random" | "timeframe.change")
+                    || ["array.", "matrix.", "map."].iter().any(|kind| name.starts_with(kind))
+                    || args.iter().any(|a| self.remembers(*a))
+            }
+            Expr::Un(_, a) | Expr::Field(a, _) | Expr::VarHist(_, a) | Expr::BarHist(_, a) => {
+                self.remembers(*a)
+            }
+            Expr::Bin(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => self.remembers(*a) || self.remembers(*b),
+            Expr::Select(c, a, b) => [c, a, b].into_iter().any(|e| self.remembers(*e)),
             _ => false,
         }
     }
@@ -796,10 +819,11 @@ impl<'b, 'p> Builder<'b, 'p> {
         if let Some(operand) = self.var_column(var) {
             let col = match operand {
                 Operand::Col(col) => col,
-                Operand::Const(x) => {
-                    let now = self.number(x);
-                    self.emit(Op::Copy { dst, src: now });
-                    return Ok(());
+                // A constant has a past only as far as there are bars.
+                Operand::Const(_) => {
+                    let node = Node::Pure("float", vec![self.node(operand)]);
+                    let id = self.store.id(node);
+                    self.recipes.add(id, Recipe::Pure("float", vec![operand]))
                 }
             };
             self.emit(Op::ColBack { dst, col: col as u32, back, fill, span });

@@ -51,11 +51,10 @@ impl Zone {
             let edge =
                 |t: Option<jiff::tz::TimeZoneTransition<'_>>| t.map(|t| t.timestamp().as_millisecond());
             self.until = edge(self.zone.following(stamp).next()).unwrap_or(i64::MAX);
-            self.from = edge(self.zone.preceding(stamp).next()).unwrap_or(i64::MIN);
-            // Asking exactly at a transition yields the one before it: never claim what lies behind.
-            if self.from > ms || self.until <= ms {
-                (self.from, self.until) = (ms, ms + 1);
-            }
+            // `preceding` means strictly before: asked at a transition it would skip that one, and the offset
+            // that begins here would be claimed for the half year behind.
+            let after = Timestamp::from_millisecond(ms + 1).unwrap_or(stamp);
+            self.from = edge(self.zone.preceding(after).next()).unwrap_or(i64::MIN);
         }
         self.offset_ms
     }
@@ -239,6 +238,16 @@ mod tests {
         assert_eq!((after.year, after.month, after.day, after.weekday), (2023, 3, 12, 1));
         assert_eq!(zone.timestamp(2023, 3, 12, 3, 0, 0), Some(1_678_604_400_000));
         assert_eq!(Zone::find("GMT+2").unwrap().parts(0).hour, 2);
+    }
+
+    #[test]
+    fn asking_at_a_transition_claims_nothing_behind_it() {
+        let mut zone = Zone::find("America/New_York").unwrap();
+        // 2024-03-10 07:00 UTC is the very moment at which clocks go forward.
+        assert_eq!(zone.parts(1_710_054_000_000).hour, 3);
+        // Two days before it was five hours behind, in January too.
+        assert_eq!(zone.parts(1_709_960_400_000).hour, 0);
+        assert_eq!(zone.parts(1_704_085_200_000).hour, 0);
     }
 
     #[test]
