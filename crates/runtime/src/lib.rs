@@ -5,6 +5,7 @@
 //! - [`Pool`], [`Group`]: threads that run tasks by that policy, and the handle through which tasks go in and
 //!   results come out.
 //! - [`CancelToken`], [`TaskCtx`]: how a running task learns that it should stop.
+//! - [`limit`]: rate limits, retries and circuit breakers.
 //! - [`Registry`]: what runs where, since when, and what became of the rest.
 //!
 //! ```
@@ -70,6 +71,7 @@
 mod cancel;
 mod capture;
 mod label;
+pub mod limit;
 pub mod policy;
 mod pool;
 mod priority;
