@@ -14,7 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["domain"]),
     ("pine", &["engine", "domain"]),
     ("lab", &["pine", "engine", "io", "runtime", "domain"]),
-    ("cli", &["lab", "pine", "engine", "io", "runtime", "domain"]),
+    ("scenario", &["io", "runtime", "domain"]),
+    ("cli", &["lab", "scenario", "pine", "engine", "io", "runtime", "domain"]),
 ];
 
 /// Rooms that compute only: none of these crates may be anywhere below them.

@@ -54,6 +54,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Show broker rule presets, or one preset's rules.
     Rules(RulesArgs),
+    /// Measure file, network, process and scheduling work, each result checked, beside other programs.
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -314,6 +316,50 @@ pub struct RulesArgs {
     /// Print as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure; everything when left out.
+    #[arg(value_name = "SCENARIO", value_parser = scenarios())]
+    pub scenarios: Vec<String>,
+    /// Runs of each contestant; the median counts.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub runs: u32,
+    /// Part of the work to do; 1 is all of it.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub scale: f64,
+    /// Run the Python programs of this folder beside.
+    #[arg(long, value_name = "DIR")]
+    pub compare: Option<PathBuf>,
+    /// Interpreter for them.
+    #[arg(long, value_name = "PATH", default_value = "python3", requires = "compare")]
+    pub python: PathBuf,
+    /// Folder of the built programs that show the machine's limits; `rs/target/release` below --compare when left out.
+    #[arg(long, value_name = "DIR", requires = "compare")]
+    pub limits: Option<PathBuf>,
+    /// Folder for input and output, kept for the next time; a temporary one when left out.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Write an HTML report with charts.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// One JSON object per scenario on stdout.
+    #[arg(long)]
+    pub json: bool,
+    /// Run one case in this process and print its figures.
+    #[arg(long, hide = true)]
+    pub case: Option<String>,
+    /// Be the scenario's server until stdin ends.
+    #[arg(long, hide = true, conflicts_with = "case")]
+    pub serve: bool,
+    /// Where the server listens.
+    #[arg(long, hide = true)]
+    pub address: Option<String>,
+}
+
+fn scenarios() -> clap::builder::PossibleValuesParser {
+    springtide_scenario::all().iter().map(|s| s.about().name).collect::<Vec<_>>().into()
 }
 
 /// Parses the process's arguments; help, version and usage errors end with their own code.

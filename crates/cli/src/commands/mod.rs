@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod backtest;
+mod bench;
 mod board;
 mod check;
 mod data;
@@ -39,5 +40,6 @@ pub fn run(cli: Cli) -> CommandResult {
         Command::Rerun(args) => rerun::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Rules(args) => rules::run(&context, &args),
+        Command::Bench(args) => bench::run(&context, &args),
     }
 }
