@@ -253,6 +253,8 @@ pub struct Var {
     /// `var` or `varip`: keeps its value from bar to bar. Others are `na` (v6 bool: false) at the start
     /// of each bar... unless they stand in a block that did not run, where they keep their slot.
     pub persistent: bool,
+    /// `varip`: keeps its value also when a calculation in the middle of a bar is taken back.
+    pub lasting: bool,
     /// Value before anything was assigned: NaN, 0 for v6 bools.
     pub initial: f64,
 }

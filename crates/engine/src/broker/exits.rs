@@ -47,8 +47,8 @@ pub(super) struct Leg {
     pub done: bool,
     /// Cannot act before this bar.
     pub live_from: usize,
-    /// The bar it was attached on: it meets the rest of that bar, not its open.
-    pub born: usize,
+    /// The moment it was attached: it meets the rest of the path from there, not the price that stood then.
+    pub born: u32,
     pub stop: f64,
     pub limit: f64,
     /// Price that brings the trailing stop to life.
@@ -69,9 +69,9 @@ impl Leg {
         !self.done && self.live_from <= bar
     }
 
-    /// It was there before this bar and meets its open.
-    pub fn carried(&self, bar: usize) -> bool {
-        self.live(bar) && self.born < bar
+    /// It was there before this moment and meets its price.
+    pub fn carried(&self, bar: usize, moment: u32) -> bool {
+        self.live(bar) && self.born < moment
     }
 
     /// Brings the trailing stop to life when `price` has reached its activation.
@@ -121,7 +121,7 @@ impl Broker<'_> {
             self.attach(index, self.books.holdings[k], 1.0, self.bar);
         }
         // A trail whose activation the close has passed is alive from this close on.
-        let (seq, close) = (self.exits[index].seq, self.close_price());
+        let (seq, close) = (self.exits[index].seq, self.price());
         self.legs
             .iter_mut()
             .filter(|leg| leg.exit == seq && !leg.done)
@@ -167,7 +167,7 @@ impl Broker<'_> {
             qty,
             done: false,
             live_from,
-            born: self.bar,
+            born: self.moment,
             stop: f64::NAN,
             limit: f64::NAN,
             activation: f64::NAN,

@@ -11,12 +11,14 @@ pub mod command;
 mod exits;
 mod grid;
 mod orders;
+mod path;
 mod risk;
 mod sizing;
 mod walk;
 
 pub use books::{BrokerEvent, EventKind, OpenTrade, OrderCounts, Simulation};
 pub use command::{CloseCommand, EntryCommand, ExitCommand, NameId, OcaKind, RiskRule, Side};
+pub use path::FinerBars;
 
 use crate::{
     Account, Rules, Trade,
@@ -55,6 +57,13 @@ pub struct Broker<'a> {
     closes: Vec<CloseOrder>,
     seq: u32,
     fills_on_bar: usize,
+    /// Counts the moments at which orders meet a price that stands: opens, and places of the path where the
+    /// strategy ran.
+    moment: u32,
+    place: path::Place,
+    finer: Option<&'a FinerBars<'a>>,
+    /// The price the account is marked at while the strategy runs in the middle of a bar.
+    mark: Option<f64>,
     /// Position after the market orders that the strategy has given on this bar.
     expected: f64,
     risk: Risk,
@@ -82,27 +91,42 @@ impl<'a> Broker<'a> {
             closes: Vec::new(),
             seq: 0,
             fills_on_bar: 0,
+            moment: 0,
+            place: path::Place::default(),
+            finer: None,
+            mark: None,
             expected: 0.0,
             risk: Risk::default(),
         }
     }
 
+    /// Takes the order of prices within a bar from finer bars, where there are any.
+    pub fn with_finer(mut self, finer: &'a FinerBars<'a>) -> Self {
+        self.finer = Some(finer);
+        self
+    }
+
     /// Moves to bar `i`: orders pending from earlier bars meet its open, then its path; margin and risk
     /// limits are watched. Returns the number of fills.
     pub fn open_bar(&mut self, i: usize) -> usize {
-        self.bar = i;
-        self.opened = Some(i);
-        self.fills_on_bar = 0;
-        self.books.seen = i;
-        if self.risk.watches() {
-            self.roll_day(i);
-        }
+        self.enter_bar(i);
         if self.something_waits() {
             self.walk_bar();
         }
         self.books.seen = i + 1;
         self.expected = self.books.position;
         self.fills_on_bar
+    }
+
+    fn enter_bar(&mut self, i: usize) {
+        self.bar = i;
+        self.opened = Some(i);
+        self.moment += 1;
+        self.fills_on_bar = 0;
+        self.books.seen = i;
+        if self.risk.watches() {
+            self.roll_day(i);
+        }
     }
 
     /// After the strategy ran on bar `i`: orders that fill at its close do. Returns the number of fills.
@@ -140,7 +164,7 @@ impl<'a> Broker<'a> {
 
     /// Initial capital plus closed and open profit at the current close.
     pub fn equity(&self) -> f64 {
-        self.books.equity_at(self.close_price())
+        self.books.equity_at(self.price())
     }
 
     /// Sum of closed trades' profit, commissions included.
@@ -150,7 +174,7 @@ impl<'a> Broker<'a> {
 
     /// Profit of open trades at the current close, entry commissions not included.
     pub fn open_profit(&self) -> f64 {
-        self.books.open_profit(self.close_price())
+        self.books.open_profit(self.price())
     }
 
     /// Sum of winning trades' profit.
@@ -190,7 +214,8 @@ impl<'a> Broker<'a> {
 
     /// Trades still open, oldest first, with excursions up to the current bar.
     pub fn open_trades(&mut self) -> &[OpenTrade] {
-        self.books.settle_excursions(self.opened.map_or(0, |i| i + 1));
+        let seen = if self.mark.is_some() { self.books.seen } else { self.opened.map_or(0, |i| i + 1) };
+        self.books.settle_excursions(seen);
         &self.books.open
     }
 
@@ -201,12 +226,12 @@ impl<'a> Broker<'a> {
 
     /// Largest fall of equity from its peak so far on bar closes, money.
     pub fn max_drawdown(&mut self) -> f64 {
-        self.books.watch_equity(self.opened).drawdown
+        self.books.watch_equity(self.closed_bar()).drawdown
     }
 
     /// Largest rise of equity from its trough so far on bar closes, money.
     pub fn max_runup(&mut self) -> f64 {
-        self.books.watch_equity(self.opened).runup
+        self.books.watch_equity(self.closed_bar()).runup
     }
 
     /// Largest position held so far, contracts: both sides, long, short.
@@ -248,8 +273,15 @@ impl<'a> Broker<'a> {
         self.books.finish(self.risk.halted)
     }
 
-    fn close_price(&self) -> f64 {
-        self.bars.close[self.bar]
+    /// The price the account is marked at and orders are sized with: the bar's close, or the place of its
+    /// path where the strategy runs.
+    pub fn price(&self) -> f64 {
+        self.mark.unwrap_or_else(|| self.bars.close[self.bar])
+    }
+
+    /// The last bar that is over for the account.
+    fn closed_bar(&self) -> Option<usize> {
+        if self.mark.is_some() { self.bar.checked_sub(1) } else { self.opened }
     }
 
     /// Whether the current bar has to be looked at.

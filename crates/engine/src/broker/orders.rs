@@ -99,7 +99,7 @@ impl Broker<'_> {
         if c.is_entry && self.at_entry_limit(c.side) {
             return;
         }
-        let close = self.close_price();
+        let close = self.price();
         let qty = match c.qty {
             Some(qty) => self.lots(qty.abs()),
             None if self.rules.size_at == SizeAt::SignalClose => self.size_default(close, self.equity()),
@@ -349,7 +349,7 @@ impl Broker<'_> {
 
     /// Fills what may fill at this bar's close.
     pub(super) fn fill_at_close(&mut self) {
-        let close = self.close_price();
+        let close = self.price();
         let all = self.account.process_orders_on_close || self.rules.fill_at == FillAt::SignalClose;
         self.fill_market(close, all);
         if self.account.process_orders_on_close {

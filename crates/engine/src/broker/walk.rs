@@ -1,4 +1,4 @@
-//! One bar's prices in order: the open, then the path through the extremes to the close.
+//! One bar's prices in order: what the open fills, and what a leg of the path meets.
 
 use super::{
     Broker, EventKind, NameId, Side,
@@ -83,23 +83,8 @@ impl Broker<'_> {
             || (self.risk.watches() && self.fills_on_bar > 0)
     }
 
-    /// The three legs from the open to the close.
-    fn path(&mut self) {
-        let i = self.bar;
-        let (o, h, l, c) = (self.bars.open[i], self.bars.high[i], self.bars.low[i], self.bars.close[i]);
-        let (first, second) = if self.high_first(o, h, l) { (h, l) } else { (l, h) };
-        for (from, to) in [(o, first), (first, second), (second, c)] {
-            if self.books.position == 0.0 && !self.has_pending() {
-                return;
-            }
-            self.leg(from, to);
-            self.books.touch(to);
-            self.watch(to);
-        }
-    }
-
     /// Whether the path visits the high before the low.
-    fn high_first(&self, o: f64, h: f64, l: f64) -> bool {
+    pub(super) fn high_first(&self, o: f64, h: f64, l: f64) -> bool {
         let position = self.books.position;
         match self.rules.intrabar {
             Intrabar::StopFirst if position != 0.0 => position < 0.0,
@@ -108,7 +93,7 @@ impl Broker<'_> {
         }
     }
 
-    fn watch(&mut self, price: f64) {
+    pub(super) fn watch(&mut self, price: f64) {
         if self.books.position != 0.0 {
             self.watch_margin(price);
         }
@@ -147,37 +132,40 @@ impl Broker<'_> {
     }
 
     /// Legs from earlier bars that the open has already passed fill there, the youngest first.
-    fn gapped_legs(&mut self, open: f64) {
+    pub(super) fn gapped_legs(&mut self, open: f64) {
         while let Some((k, kind)) = self.gapped_leg(open) {
             let buys = self.legs[k].side == Side::Short;
             let price = if kind == LegKind::Limit { open } else { self.slipped(open, buys) };
             self.fill_leg(k, kind, price);
         }
-        let bar = self.bar;
-        self.legs.iter_mut().filter(|leg| leg.carried(bar)).for_each(|leg| leg.activate_at(open));
+        let (bar, moment) = (self.bar, self.moment);
+        self.legs.iter_mut().filter(|leg| leg.carried(bar, moment)).for_each(|leg| leg.activate_at(open));
         self.follow_trails(open);
     }
 
     fn gapped_leg(&self, open: f64) -> Option<(usize, LegKind)> {
         let slack = self.slack();
-        self.legs.iter().enumerate().rev().filter(|(_, leg)| leg.carried(self.bar)).find_map(|(k, leg)| {
-            let gain = |p: f64| (open - p) * leg.side.sign();
-            if gain(leg.stop) <= 0.0 {
-                Some((k, LegKind::Stop))
-            } else if gain(self.trail_stop(leg)) <= 0.0 || (leg.offset == 0.0 && gain(leg.activation) >= 0.0)
-            {
-                Some((k, LegKind::Trail))
-            } else if gain(leg.limit) >= slack {
-                Some((k, LegKind::Limit))
-            } else {
-                None
-            }
-        })
+        self.legs.iter().enumerate().rev().filter(|(_, leg)| leg.carried(self.bar, self.moment)).find_map(
+            |(k, leg)| {
+                let gain = |p: f64| (open - p) * leg.side.sign();
+                if gain(leg.stop) <= 0.0 {
+                    Some((k, LegKind::Stop))
+                } else if gain(self.trail_stop(leg)) <= 0.0
+                    || (leg.offset == 0.0 && gain(leg.activation) >= 0.0)
+                {
+                    Some((k, LegKind::Trail))
+                } else if gain(leg.limit) >= slack {
+                    Some((k, LegKind::Limit))
+                } else {
+                    None
+                }
+            },
+        )
     }
 
     /// Walks from one price to another, filling what lies between in the order it is met. A limit fills at
     /// its level, or at the price the walk was at when that was better already.
-    fn leg(&mut self, from: f64, to: f64) {
+    pub(super) fn leg(&mut self, from: f64, to: f64) {
         let mut at = from;
         while let Some(hit) = self.next_hit(at, to) {
             self.follow_trails(hit.price);

@@ -5,6 +5,7 @@ use super::sweep;
 use springtide_domain::BarsView;
 
 /// Simple average.
+#[derive(Clone)]
 pub(super) struct Sma {
     len: Len,
     sum: WinSum,
@@ -52,6 +53,7 @@ fn exact_column(len: Len, x: Option<&[f64]>, out: &mut [f64], done: impl Fn(f64,
 }
 
 /// Rolling sum.
+#[derive(Clone)]
 pub(super) struct Sum {
     len: Len,
     sum: WinSum,
@@ -79,6 +81,7 @@ impl Kernel for Sum {
 ///
 /// The step's form is part of the definition, since the algebraically equal ones round
 /// differently: `e + α(x − e)` and `(r(n − 1) + x)/n`.
+#[derive(Clone)]
 pub(super) struct Recursive<const WILDER: bool> {
     len: Len,
     seed: WinSum,
@@ -132,6 +135,7 @@ impl<const WILDER: bool> Kernel for Recursive<WILDER> {
 
 /// Linearly weighted average over a window whose na values repeat the value before them. Summed
 /// anew at each call, oldest first, weights 1..n.
+#[derive(Clone)]
 pub(super) struct Wma {
     len: Len,
     filled: Ring<f64>,
@@ -204,6 +208,7 @@ impl Kernel for Wma {
 }
 
 /// Hull's average.
+#[derive(Clone)]
 pub(super) struct Hma {
     len: Len,
     half: Wma,
@@ -254,6 +259,7 @@ impl Kernel for Hma {
 }
 
 /// Volume weighted average.
+#[derive(Clone)]
 pub(super) struct Vwma {
     priced: Sma,
     volume: Sma,
@@ -275,6 +281,7 @@ impl Kernel for Vwma {
 }
 
 /// Symmetrically weighted average.
+#[derive(Clone)]
 pub(super) struct Swma {
     past: Ring<f64>,
 }
@@ -300,6 +307,7 @@ impl Kernel for Swma {
 
 /// Arnaud Legoux' average: Gaussian weights, normed first, then applied oldest first. They are
 /// kept until an argument that shapes them changes.
+#[derive(Clone)]
 pub(super) struct Alma {
     len: Len,
     past: Ring<f64>,
@@ -366,6 +374,7 @@ impl Kernel for Alma {
 
 /// Least squares line over the last n non-na values; an na bar repeats the last full result.
 /// Both sums are taken anew at each call, oldest first; the line's form is TradingView's.
+#[derive(Clone)]
 pub(super) struct Linreg {
     len: Len,
     past: Ring<f64>,
@@ -430,6 +439,7 @@ impl Kernel for Linreg {
 
 /// Centre of gravity over the last n non-na values, weights 1..n newest first, over the rolling
 /// sum; an na bar repeats the last result.
+#[derive(Clone)]
 pub(super) struct Cog {
     len: Len,
     sum: WinSum,

@@ -5,6 +5,7 @@ use springtide_domain::BarsView;
 
 /// One series coming to lie strictly beyond another, exactly compared with the last call on
 /// which both were defined. False on the first such call.
+#[derive(Clone)]
 pub(super) struct Crossing<const OVER: bool> {
     armed: bool,
 }
@@ -30,6 +31,7 @@ impl<const OVER: bool> Kernel for Crossing<OVER> {
 
 /// The strict order of two series turning round. Differences within the tolerance keep the
 /// order that was there before them; there is none at the start.
+#[derive(Clone)]
 pub(super) struct Cross {
     order: i8,
 }
@@ -53,6 +55,7 @@ impl Kernel for Cross {
 }
 
 /// Running total.
+#[derive(Clone)]
 pub(super) struct Cum(f64);
 
 impl Cum {
@@ -84,6 +87,7 @@ impl Kernel for Cum {
 }
 
 /// Calls since a condition held.
+#[derive(Clone)]
 pub(super) struct BarsSince(Option<usize>);
 
 impl Kernel for BarsSince {
@@ -101,6 +105,7 @@ impl Kernel for BarsSince {
 }
 
 /// Values on bars with a true condition; na values are recorded like others.
+#[derive(Clone)]
 pub(super) struct ValueWhen {
     /// One more than the occurrence, so that a length's rules apply.
     back: Option<usize>,
@@ -133,6 +138,7 @@ impl Kernel for ValueWhen {
 }
 
 /// The last defined value.
+#[derive(Clone)]
 pub(super) struct FixNan(f64);
 
 impl Kernel for FixNan {

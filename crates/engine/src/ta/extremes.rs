@@ -31,6 +31,7 @@ fn candidate<const MAX: bool>(x: f64) -> f64 {
 /// length: blocks of n values keep the running extreme of the current block, and, once a block
 /// is full, its buffer turns into extremes of suffixes, from which the next block's windows
 /// take their older part (van Herk, Gil and Werman).
+#[derive(Clone)]
 struct Blocks<const MAX: bool> {
     n: usize,
     /// `[0, at)`: values of the current block; `[at, n)`: suffix extremes of the block before.
@@ -82,6 +83,7 @@ impl<const MAX: bool> Blocks<MAX> {
 
 /// Candidates for the extreme of any window that ends now, best first, with their slots. Of
 /// equal values the older leads, or the newer when `NEWER`.
+#[derive(Clone)]
 struct Ladder<const MAX: bool, const NEWER: bool> {
     steps: VecDeque<(f64, usize)>,
 }
@@ -150,6 +152,7 @@ impl Slots {
     }
 }
 
+#[derive(Clone)]
 enum Engine<const MAX: bool> {
     Blocks(Blocks<MAX>),
     Ladder(Ladder<MAX, false>),
@@ -157,6 +160,7 @@ enum Engine<const MAX: bool> {
 
 /// Extreme of the last n bars. Windows age in bars even where the call is conditional; na inputs
 /// and skipped bars are ignored; there is no value before chart bar n − 1.
+#[derive(Clone)]
 pub(super) struct Extreme<const MAX: bool> {
     len: Len,
     slots: Slots,
@@ -228,6 +232,7 @@ impl<const MAX: bool> Kernel for Extreme<MAX> {
 }
 
 /// Minus the age in bars of a window's extreme; the older one of equals.
+#[derive(Clone)]
 pub(super) struct ExtremeBars<const MAX: bool> {
     len: Len,
     slots: Slots,
@@ -261,6 +266,7 @@ impl<const MAX: bool> Kernel for ExtremeBars<MAX> {
 
 /// Local extremes: at least as good as all bars to the left, strictly better than all to the
 /// right, so the newest of equals in the window. na now gives na.
+#[derive(Clone)]
 pub(super) struct Pivot<const MAX: bool> {
     left: Len,
     right: Len,
@@ -301,6 +307,7 @@ impl<const MAX: bool> Kernel for Pivot<MAX> {
 }
 
 /// Highest minus lowest.
+#[derive(Clone)]
 pub(super) struct Range {
     high: Extreme<true>,
     low: Extreme<false>,
@@ -322,6 +329,7 @@ impl Kernel for Range {
 }
 
 /// Extreme since the first call.
+#[derive(Clone)]
 pub(super) struct AllTime<const MAX: bool>(f64);
 
 impl<const MAX: bool> Kernel for AllTime<MAX> {

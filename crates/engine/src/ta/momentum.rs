@@ -6,6 +6,7 @@ use super::extremes::Extreme;
 use springtide_domain::BarsView;
 
 /// Relative strength index. Without any loss in the average it is 100.
+#[derive(Clone)]
 pub(super) struct Rsi {
     before: Prev,
     up: Rma,
@@ -39,6 +40,7 @@ impl Kernel for Rsi {
 }
 
 /// Version 4's two-series form.
+#[derive(Clone)]
 pub(super) struct RsiRatio;
 
 impl Kernel for RsiRatio {
@@ -53,6 +55,7 @@ impl Kernel for RsiRatio {
 }
 
 /// Moving average convergence/divergence.
+#[derive(Clone)]
 pub(super) struct Macd {
     fast: Ema,
     slow: Ema,
@@ -77,6 +80,7 @@ impl Kernel for Macd {
 }
 
 /// True strength index.
+#[derive(Clone)]
 pub(super) struct Tsi {
     before: Prev,
     signed: [Ema; 2],
@@ -108,6 +112,7 @@ impl Kernel for Tsi {
 }
 
 /// Stochastic: the multiplication comes first and nothing is clamped, as TradingView rounds it.
+#[derive(Clone)]
 pub(super) struct Stoch {
     high: Extreme<true>,
     low: Extreme<false>,
@@ -130,6 +135,7 @@ impl Kernel for Stoch {
 }
 
 /// Williams' %R.
+#[derive(Clone)]
 pub(super) struct Wpr {
     high: Extreme<true>,
     low: Extreme<false>,
@@ -152,6 +158,7 @@ impl Kernel for Wpr {
 }
 
 /// Chande's momentum oscillator. A step within the tolerance counts as a gain.
+#[derive(Clone)]
 pub(super) struct Cmo {
     len: Len,
     before: Prev,
@@ -186,6 +193,7 @@ impl Kernel for Cmo {
 
 /// Money flow index. A step within the tolerance flows neither way; the first value, which has
 /// no step, counts on both sides.
+#[derive(Clone)]
 pub(super) struct Mfi {
     len: Len,
     before: Prev,
@@ -233,10 +241,13 @@ pub(super) trait Compare {
 }
 
 /// Difference.
+#[derive(Clone)]
 pub(super) struct Difference;
 /// Relative difference in percent.
+#[derive(Clone)]
 pub(super) struct Percent;
 /// 1 where two truth values differ.
+#[derive(Clone)]
 pub(super) struct Differs;
 
 impl Compare for Difference {
@@ -261,6 +272,7 @@ impl Compare for Differs {
 }
 
 /// Compares with the value `length` calls before.
+#[derive(Clone)]
 pub(super) struct Lag<C> {
     len: Len,
     past: Ring<f64>,
@@ -286,6 +298,7 @@ impl<C: Compare> Kernel for Lag<C> {
 }
 
 /// Counts steps above the tolerance in one direction without a break.
+#[derive(Clone)]
 pub(super) struct Streak<const UP: bool> {
     len: Len,
     before: Prev,

@@ -5,6 +5,7 @@ use springtide_domain::BarsView;
 
 /// The last n values (na included or not) and the numbers among them in ascending order. Kept up
 /// by one insertion and one removal; rebuilt when the length changes.
+#[derive(Clone)]
 struct Sorted {
     past: Ring<f64>,
     order: Vec<f64>,
@@ -82,6 +83,7 @@ impl Sorted {
 
 /// A percentile of the window; its na elements sort to the end. `LINEAR` interpolates at
 /// position n·p/100 + ½, otherwise the rank ⌈n·p/100⌉ is taken.
+#[derive(Clone)]
 pub(super) struct Percentile<const LINEAR: bool> {
     len: Len,
     window: Sorted,
@@ -144,6 +146,7 @@ impl<const LINEAR: bool> Kernel for Percentile<LINEAR> {
 }
 
 /// Median of the last n non-na values.
+#[derive(Clone)]
 pub(super) struct Median {
     len: Len,
     window: Sorted,
@@ -170,6 +173,7 @@ impl Kernel for Median {
 }
 
 /// Most frequent value of the window, the smallest of equals.
+#[derive(Clone)]
 pub(super) struct Mode {
     len: Len,
     window: Sorted,
@@ -201,6 +205,7 @@ impl Kernel for Mode {
 }
 
 /// Share of the previous n values that do not exceed the current one, tolerantly compared.
+#[derive(Clone)]
 pub(super) struct PercentRank {
     len: Len,
     past: Ring<f64>,
@@ -231,6 +236,7 @@ impl Kernel for PercentRank {
 
 /// Rank correlation of value and time. Values within the tolerance of the smallest of their
 /// group share its average rank.
+#[derive(Clone)]
 pub(super) struct Rci {
     len: Len,
     past: Ring<f64>,

@@ -6,6 +6,7 @@ use super::sweep;
 use springtide_domain::BarsView;
 
 /// Variance as `E[x²] − m²` from two exact sums, floored at 0; `ROOT` gives its square root.
+#[derive(Clone)]
 pub(super) struct Moments<const ROOT: bool> {
     len: Len,
     sum: WinSum,
@@ -62,6 +63,7 @@ impl<const ROOT: bool> Kernel for Moments<ROOT> {
 }
 
 /// Mean absolute deviation: a fresh sum, newest first, around the exact mean.
+#[derive(Clone)]
 pub(super) struct Dev {
     len: Len,
     sum: WinSum,
@@ -132,6 +134,7 @@ impl Kernel for Dev {
 }
 
 /// Commodity channel index.
+#[derive(Clone)]
 pub(super) struct Cci(Dev);
 
 #[inline(always)]
@@ -157,6 +160,7 @@ impl Kernel for Cci {
 }
 
 /// Bollinger bands; `WIDTH` gives the relative width in percent instead.
+#[derive(Clone)]
 pub(super) struct Bollinger<const WIDTH: bool>(Stdev);
 
 impl<const WIDTH: bool> Kernel for Bollinger<WIDTH> {
@@ -191,6 +195,7 @@ pub(super) fn true_range(bars: &BarsView<'_>, i: usize, handle_na: bool) -> f64 
 }
 
 /// True range.
+#[derive(Clone)]
 pub(super) struct Tr;
 
 impl Kernel for Tr {
@@ -205,6 +210,7 @@ impl Kernel for Tr {
 }
 
 /// Average true range.
+#[derive(Clone)]
 pub(super) struct Atr(Rma);
 
 impl Atr {
@@ -231,6 +237,7 @@ impl Kernel for Atr {
 }
 
 /// Keltner channels; `WIDTH` gives the relative width instead.
+#[derive(Clone)]
 pub(super) struct Keltner<const WIDTH: bool> {
     middle: Ema,
     range: Ema,
@@ -259,6 +266,7 @@ impl<const WIDTH: bool> Kernel for Keltner<WIDTH> {
 
 /// Covariance over a window; `NORMED` divides by both deviations. The five sums each skip na on
 /// their own, as TradingView's do, so gaps in one source can carry the result beyond ±1.
+#[derive(Clone)]
 pub(super) struct Joint<const NORMED: bool> {
     len: Len,
     sums: [WinSum; 5],

@@ -16,6 +16,7 @@ pub enum ColumnArg<'a> {
 
 macro_rules! kernels {
     ($($func:ident => $kernel:ty,)*) => {
+        #[derive(Clone)]
         enum Inner { $($func($kernel),)* }
 
         impl Inner {
@@ -124,6 +125,7 @@ kernels! {
 ///
 /// All values are doubles: na is NaN, a truth value is 0 or 1, integers are whole numbers. An
 /// invalid length (below 1 or na) gives na; [`super::validate`] reports one that is known early.
+#[derive(Clone)]
 pub struct TaState {
     inner: Inner,
     args: Args,

@@ -7,6 +7,7 @@ use springtide_domain::BarsView;
 
 /// Directional movement: the selection compares tolerantly, the divisor is the average of a true
 /// range that is na on the first bar.
+#[derive(Clone)]
 pub(super) struct Dmi {
     high: f64,
     low: f64,
@@ -71,6 +72,7 @@ struct Bands {
 }
 
 /// Ratcheted bands around the middle of the bar.
+#[derive(Clone)]
 pub(super) struct Supertrend {
     atr: Atr,
     before: Option<Bands>,
@@ -118,6 +120,7 @@ impl Kernel for Supertrend {
 
 /// Parabolic stop and reverse. It reads the bars of its own calls and starts on chart bar 1 only,
 /// so a call that misses bar 0 or 1 never gives a value, as on TradingView.
+#[derive(Clone)]
 pub(super) struct Sar {
     /// Highs and lows of the two calls before, newest first.
     highs: [f64; 2],

@@ -9,6 +9,7 @@ use springtide_domain::BarsView;
 
 /// Volume weighted average since the last anchor; `BANDS` adds bands of population deviations.
 /// na until the first anchor.
+#[derive(Clone)]
 pub(super) struct Vwap<const BANDS: bool> {
     anchored: bool,
     volume: f64,
@@ -55,6 +56,7 @@ pub(super) trait Flow {
 }
 
 /// Sums a flow.
+#[derive(Clone)]
 pub(super) struct Total<F> {
     sum: Cum,
     flow: std::marker::PhantomData<F>,
@@ -75,12 +77,16 @@ impl<F: Flow> Kernel for Total<F> {
 }
 
 /// Volume signed by the close's direction.
+#[derive(Clone)]
 pub(super) struct Obv;
 /// Volume times relative change of the close.
+#[derive(Clone)]
 pub(super) struct Pvt;
 /// Volume by the close's place in the bar.
+#[derive(Clone)]
 pub(super) struct AccDist;
 /// The close's distance to the true low or high.
+#[derive(Clone)]
 pub(super) struct Wad;
 
 impl Flow for Obv {
@@ -135,6 +141,7 @@ impl Flow for Wad {
 
 /// An index that compounds the close's change on bars with more volume than the one before
 /// (`POSITIVE`) or with less.
+#[derive(Clone)]
 pub(super) struct VolumeIndex<const POSITIVE: bool>(f64);
 
 impl<const POSITIVE: bool> Kernel for VolumeIndex<POSITIVE> {
@@ -160,6 +167,7 @@ impl<const POSITIVE: bool> Kernel for VolumeIndex<POSITIVE> {
 }
 
 /// Intraday intensity.
+#[derive(Clone)]
 pub(super) struct Iii;
 
 impl Kernel for Iii {
@@ -175,6 +183,7 @@ impl Kernel for Iii {
 }
 
 /// Williams' variable accumulation/distribution.
+#[derive(Clone)]
 pub(super) struct Wvad;
 
 impl Kernel for Wvad {
@@ -199,6 +208,7 @@ struct Period {
 }
 
 /// Pivot levels of the last finished period (or the current one), by several schools.
+#[derive(Clone)]
 pub(super) struct Levels {
     done: Option<Period>,
     current: Option<Period>,

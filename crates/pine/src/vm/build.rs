@@ -7,8 +7,9 @@ use super::machine::{CallSite, Code, Op, OrderSite, Reg};
 use super::orders::OrderKind;
 use super::pure;
 use super::run::{ExecOptions, RunError};
+use super::slice::is_heap;
 use super::values::Strings;
-use crate::ir::{BarField, Bin, Expr, ExprId, InputKind, Stmt, Ty, Un, VarId};
+use crate::ir::{BarField, Bin, Expr, ExprId, InputKind, Program, Stmt, Ty, Un, VarId};
 use rustc_hash::FxHashMap;
 use springtide_domain::Span;
 use springtide_engine::ta::{Sums, TaFunc, validate};
@@ -119,8 +120,51 @@ impl<'b, 'p> Builder<'b, 'p> {
         let mut when = Vec::new();
         self.statements(body, &mut when)?;
         let results = results.iter().map(|e| self.value(*e)).collect::<Result<Vec<_>>>()?;
+        Ok((self.finish(when), results))
+    }
+
+    fn finish(mut self, when: Vec<When>) -> Built {
         self.emit(Op::End);
-        Ok((Built { code: self.code, recipes: self.recipes, gates: self.gates, when }, results))
+        self.find_handles();
+        Built { code: self.code, recipes: self.recipes, gates: self.gates, when }
+    }
+
+    /// Notes which registers and histories may hold handles, and what outlives a pass.
+    fn find_handles(&mut self) {
+        let vars = &self.folder.program.vars;
+        let mut holds = vec![false; self.code.registers.len()];
+        for (var, reg) in &self.vars {
+            holds[*reg as usize] = is_heap(&vars[var.index()].ty);
+            if vars[var.index()].lasting {
+                self.code.lasting.push(*reg);
+            }
+        }
+        self.code.lasting.sort_unstable();
+        // A register that is never written holds a constant, no handle; copies pass on what they copy.
+        let mut before = usize::MAX;
+        while before != holds.iter().filter(|h| **h).count() {
+            before = holds.iter().filter(|h| **h).count();
+            for op in &self.code.ops {
+                match *op {
+                    Op::New { dst, .. } | Op::Field { dst, .. } => holds[dst as usize] = true,
+                    Op::Call { call, dst } => {
+                        holds[dst as usize] |= self.code.calls[call as usize].gives_handle;
+                    }
+                    Op::Past { dst, history, .. } => {
+                        let (reg, _) = self.code.histories[history as usize];
+                        holds[dst as usize] |= holds[reg as usize];
+                    }
+                    Op::ForItem { item, .. } => holds[item as usize] = true,
+                    Op::Copy { dst, src } => holds[dst as usize] |= holds[src as usize],
+                    _ => {}
+                }
+            }
+        }
+        let held = |reg: &Reg| holds[*reg as usize];
+        self.code.handles = (0..self.code.registers.len() as Reg).filter(held).collect();
+        let histories = self.code.histories.iter().enumerate();
+        self.code.handle_histories =
+            histories.filter(|(_, (reg, _))| held(reg)).map(|(k, _)| k as u32).collect();
     }
 
     fn statements(&mut self, body: &[Stmt], when: &mut Vec<When>) -> Result<()> {
@@ -159,8 +203,7 @@ impl<'b, 'p> Builder<'b, 'p> {
                 None => self.var(*var),
             })
             .collect();
-        self.emit(Op::End);
-        Ok((Built { code: self.code, recipes: self.recipes, gates: self.gates, when }, registers))
+        Ok((self.finish(when), registers))
     }
 
     // ---- columns ------------------------------------------------------------------------------
@@ -506,6 +549,10 @@ impl<'b, 'p> Builder<'b, 'p> {
             Stmt::Once(_, body) => {
                 let flag = self.code.flags;
                 self.code.flags += 1;
+                let vars = &self.folder.program.vars;
+                if body.iter().any(|s| matches!(s, Stmt::Set(var, _) if vars[var.index()].lasting)) {
+                    self.code.lasting_flags.push(flag);
+                }
                 let skip = self.emit(Op::Once { flag, to: 0 });
                 self.block(body)?;
                 self.land(skip);
@@ -754,10 +801,21 @@ impl<'b, 'p> Builder<'b, 'p> {
                 };
                 self.emit(op);
             }
-            Expr::Call { name, args, arg_types, .. } => self.call(name, args, arg_types, dst, span)?,
-            Expr::New(_, args) => {
+            Expr::Call { name, args, arg_types, ty, .. } => {
+                self.call((name, ty), args, arg_types, dst, span)?
+            }
+            Expr::New(ty, args) => {
+                let links = program_links(&Ty::Object(*ty), self.folder.program);
                 let args = self.args(args)?;
-                self.code.calls.push(CallSite { function: None, args, types: Vec::new(), state: 0, span });
+                self.code.calls.push(CallSite {
+                    function: None,
+                    args,
+                    types: Vec::new(),
+                    links,
+                    gives_handle: true,
+                    state: 0,
+                    span,
+                });
                 let call = (self.code.calls.len() - 1) as u32;
                 self.emit(Op::New { call, dst });
             }
@@ -853,7 +911,7 @@ impl<'b, 'p> Builder<'b, 'p> {
 
     fn call(
         &mut self,
-        name: &'static str,
+        (name, ty): (&'static str, &Ty),
         args: &[ExprId],
         types: &[Ty],
         dst: Reg,
@@ -874,6 +932,8 @@ impl<'b, 'p> Builder<'b, 'p> {
             function: Some(function),
             args: registers,
             types: types.to_vec(),
+            links: program_links(ty, self.folder.program),
+            gives_handle: is_heap(ty),
             state,
             span,
         });
@@ -918,6 +978,15 @@ impl<'b, 'p> Builder<'b, 'p> {
         let reg = (self.code.registers.len() - 1) as Reg;
         self.vars.insert(var, reg);
         reg
+    }
+}
+
+/// Whether what is made as this type holds handles.
+fn program_links(ty: &Ty, program: &Program) -> bool {
+    match ty {
+        Ty::Array(inner) | Ty::Matrix(inner) | Ty::Map(_, inner) => is_heap(inner),
+        Ty::Object(id) => program.types[id.index()].fields.iter().any(|(_, ty)| is_heap(ty)),
+        _ => false,
     }
 }
 

@@ -1,11 +1,12 @@
 //! `array.*` and `map.*`.
 
 use super::functions::Function;
+use super::heap::{Missing, Object};
 use super::is_absent;
 use super::machine::{CallSite, Machine};
 use super::run::RunError;
 use super::text::show;
-use super::values::{Map, Object};
+use super::values::Map;
 use crate::ir::Ty;
 
 type Result = std::result::Result<f64, RunError>;
@@ -19,9 +20,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
         return Some(new_array);
     }
     Some(match name {
-        "array.from" => |m, _, a| {
-            Ok(m.world.heap.add(Object::Array(a.iter().copied().filter(|x| !is_absent(*x)).collect())))
-        },
+        "array.from" => |m, s, a| Ok(add(m, s, a.iter().copied().filter(|x| !is_absent(*x)).collect())),
         "array.size" => |m, s, a| array(m, s, a[0], |v| v.len() as f64),
         "array.get" => |m, s, a| {
             let k = index(m, s, a[0], a[1], 0)?;
@@ -31,19 +30,29 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let k = index(m, s, a[0], a[1], 0)?;
             array_mut(m, s, a[0], |v| v[k] = a[2])
         },
-        "array.push" => |m, s, a| grow(m, s, a[0], |v| v.push(a[1])),
-        "array.unshift" => |m, s, a| grow(m, s, a[0], |v| v.insert(0, a[1])),
+        "array.push" => |m, s, a| {
+            let size = length(m, s, a[0])?;
+            grow(m, s, a[0], size, &a[1..2])
+        },
+        "array.unshift" => |m, s, a| grow(m, s, a[0], 0, &a[1..2]),
         "array.insert" => |m, s, a| {
             let k = index(m, s, a[0], a[1], 1)?;
-            grow(m, s, a[0], |v| v.insert(k, a[2]))
+            grow(m, s, a[0], k, &a[2..3])
         },
-        "array.pop" => |m, s, a| take(m, s, a[0], |v| v.pop()),
-        "array.shift" => |m, s, a| take(m, s, a[0], |v| if v.is_empty() { None } else { Some(v.remove(0)) }),
+        "array.pop" => |m, s, a| {
+            let size = length(m, s, a[0])?;
+            take(m, s, a[0], size.wrapping_sub(1))
+        },
+        "array.shift" => |m, s, a| take(m, s, a[0], 0),
         "array.remove" => |m, s, a| {
             let k = index(m, s, a[0], a[1], 0)?;
-            take(m, s, a[0], |v| Some(v.remove(k)))
+            take(m, s, a[0], k)
         },
-        "array.clear" => |m, s, a| array_mut(m, s, a[0], Vec::clear),
+        "array.clear" => |m, s, a| {
+            let size = length(m, s, a[0])?;
+            m.world.heap.splice(a[0], 0, size, &[]).map_err(|why| missing(m, s, why))?;
+            Ok(f64::NAN)
+        },
         "array.reverse" => |m, s, a| array_mut(m, s, a[0], |v| v.reverse()),
         "array.fill" => |m, s, a| {
             let (from, to) = (or(a, 2, 0.0), or(a, 3, f64::INFINITY));
@@ -56,33 +65,37 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "array.sort" => |m, s, a| {
             let texts = is_text(s);
             let down = or(a, 1, 0.0) != 0.0;
-            let mut values = m.world.heap.array(a[0]).cloned().unwrap_or_default();
+            let mut values = copy(m, s, a[0])?;
             sort(m, &mut values, texts, down);
-            array_mut(m, s, a[0], |v| *v = values)
+            array_mut(m, s, a[0], |v| v.copy_from_slice(&values))
         },
         "array.sort_indices" => |m, s, a| {
             let down = or(a, 1, 0.0) != 0.0;
             let values = copy(m, s, a[0])?;
             let mut at: Vec<usize> = (0..values.len()).collect();
+            let (texts, strings) = (is_text(s), &m.world.strings);
             at.sort_by(|x, y| {
-                if down { values[*y].total_cmp(&values[*x]) } else { values[*x].total_cmp(&values[*y]) }
+                let (x, y) = if down { (values[*y], values[*x]) } else { (values[*x], values[*y]) };
+                if texts { strings.get(x).cmp(&strings.get(y)) } else { x.total_cmp(&y) }
             });
-            Ok(m.world.heap.add(Object::Array(at.into_iter().map(|k| k as f64).collect())))
+            Ok(add(m, s, at.into_iter().map(|k| k as f64).collect()))
         },
         "array.copy" => |m, s, a| {
             let values = copy(m, s, a[0])?;
-            Ok(m.world.heap.add(Object::Array(values)))
+            Ok(add(m, s, values))
         },
         "array.slice" => |m, s, a| {
-            let values = copy(m, s, a[0])?;
-            let to = (a[2].max(0.0) as usize).min(values.len());
-            let from = (a[1].max(0.0) as usize).min(to);
-            Ok(m.world.heap.add(Object::Array(values[from..to].to_vec())))
+            let size = length(m, s, a[0])?;
+            let (from, to) = (a[1].trunc(), a[2].trunc());
+            if from >= 0.0 && from <= to && to <= size as f64 {
+                return Ok(m.world.heap.slice(a[0], from as usize, to as usize));
+            }
+            let message = format!("array.slice from {from} to {to} of an array with {size} elements");
+            Err(m.fail(message, s.span))
         },
         "array.concat" => |m, s, a| {
-            let more = copy(m, s, a[1])?;
-            m.world.heap.grew(more.len());
-            array_mut(m, s, a[0], |v| v.extend(more))?;
+            let (size, more) = (length(m, s, a[0])?, copy(m, s, a[1])?);
+            grow(m, s, a[0], size, &more)?;
             Ok(a[0])
         },
         "array.first" => |m, s, a| array(m, s, a[0], |v| v.first().copied().unwrap_or(f64::NAN)),
@@ -108,7 +121,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             })
         },
         "array.sum" => |m, s, a| array(m, s, a[0], |v| values_of(v).sum()),
-        "array.avg" => |m, s, a| array(m, s, a[0], |v| mean(v)),
+        "array.avg" => |m, s, a| array(m, s, a[0], mean),
         "array.min" => |m, s, a| nth(m, s, a, false),
         "array.max" => |m, s, a| nth(m, s, a, true),
         "array.range" => |m, s, a| {
@@ -119,7 +132,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             })
         },
         "array.median" => |m, s, a| array(m, s, a[0], |v| percentile(v, 50.0, true)),
-        "array.mode" => |m, s, a| array(m, s, a[0], |v| mode(v)),
+        "array.mode" => |m, s, a| array(m, s, a[0], mode),
         "array.variance" => |m, s, a| {
             let biased = or(a, 1, 1.0) != 0.0;
             array(m, s, a[0], |v| variance(v, biased))
@@ -140,11 +153,11 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let (mean, deviation) = (mean(&values), variance(&values, true).sqrt());
             let out =
                 values.iter().map(|x| if deviation == 0.0 { 1.0 } else { (x - mean) / deviation }).collect();
-            Ok(m.world.heap.add(Object::Array(out)))
+            Ok(add(m, s, out))
         },
         "array.abs" => |m, s, a| {
             let values = copy(m, s, a[0])?;
-            Ok(m.world.heap.add(Object::Array(values.iter().map(|x| x.abs()).collect())))
+            Ok(add(m, s, values.iter().map(|x| x.abs()).collect()))
         },
         "array.percentile_linear_interpolation" => |m, s, a| array(m, s, a[0], |v| percentile(v, a[1], true)),
         "array.percentile_nearest_rank" => |m, s, a| array(m, s, a[0], |v| percentile(v, a[1], false)),
@@ -169,7 +182,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let parts: Vec<String> = values.iter().map(|x| show(m, *x, &inner, None)).collect();
             Ok(m.world.strings.intern(&parts.join(&separator)))
         },
-        "map.new" => |m, _, _| Ok(m.world.heap.add(Object::Map(Map::default()))),
+        "map.new" => |m, s, _| Ok(m.world.heap.add(Object::Map(Map::default()), s.links)),
         "map.size" => |m, s, a| map(m, s, a[0], |v| v.keys.len() as f64),
         "map.get" => |m, s, a| map(m, s, a[0], |v| v.get(a[1]).unwrap_or(f64::NAN)),
         "map.contains" => |m, s, a| map(m, s, a[0], |v| f64::from(v.get(a[1]).is_some())),
@@ -187,16 +200,19 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "map.keys" => |m, s, a| map_list(m, s, a[0], |v| v.keys.clone()),
         "map.values" => |m, s, a| map_list(m, s, a[0], |v| v.values.clone()),
         "map.copy" => |m, s, a| match m.world.heap.map(a[0]).cloned() {
-            Some(copy) => Ok(m.world.heap.add(Object::Map(copy))),
+            Some(copy) => Ok(m.world.heap.add(Object::Map(copy), s.links)),
             None => Err(m.fail("a map that is na".into(), s.span)),
         },
         "map.put_all" => |m, s, a| match m.world.heap.map(a[1]).cloned() {
-            Some(more) => map_mut(m, s, a[0], |v| {
-                for (k, x) in more.keys.iter().zip(&more.values) {
-                    v.put(*k, *x);
-                }
-                f64::NAN
-            }),
+            Some(more) => {
+                m.world.heap.grew(more.keys.len() * 4);
+                map_mut(m, s, a[0], |v| {
+                    for (k, x) in more.keys.iter().zip(&more.values) {
+                        v.put(*k, *x);
+                    }
+                    f64::NAN
+                })
+            }
             None => Err(m.fail("a map that is na".into(), s.span)),
         },
         _ => return None,
@@ -213,51 +229,61 @@ fn new_array(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result {
         return Err(m.fail(format!("an array of {size} elements; it takes 0 to {ARRAY_MAX}"), site.span));
     }
     let fill = a.get(1).copied().filter(|x| !is_absent(*x)).unwrap_or(f64::NAN);
-    Ok(m.world.heap.add(Object::Array(vec![fill; size as usize])))
+    Ok(add(m, site, vec![fill; size as usize]))
 }
 
-fn missing(m: &Machine<'_, '_>, site: &CallSite) -> RunError {
-    m.fail("an array that is na".into(), site.span)
+/// A new array; the call's place says what it holds.
+pub(super) fn add(m: &mut Machine<'_, '_>, site: &CallSite, values: Vec<f64>) -> f64 {
+    m.world.heap.add(Object::Array(values), site.links)
 }
 
-fn array(m: &Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&Vec<f64>) -> f64) -> Result {
-    m.world.heap.array(handle).map(f).ok_or_else(|| missing(m, site))
+fn missing(m: &Machine<'_, '_>, site: &CallSite, why: Missing) -> RunError {
+    let message = match why {
+        Missing::Na => "an array that is na",
+        Missing::Outside => "a slice that lies outside its array, which has become shorter",
+    };
+    m.fail(message.into(), site.span)
 }
 
-fn array_mut(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&mut Vec<f64>)) -> Result {
+fn array(m: &Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&[f64]) -> f64) -> Result {
+    m.world.heap.array(handle).map(f).map_err(|why| missing(m, site, why))
+}
+
+fn array_mut(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&mut [f64])) -> Result {
     match m.world.heap.array_mut(handle) {
-        Some(values) => {
+        Ok(values) => {
             f(values);
             Ok(f64::NAN)
         }
-        None => Err(missing(m, site)),
+        Err(why) => Err(missing(m, site, why)),
     }
 }
 
-fn grow(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&mut Vec<f64>)) -> Result {
-    let size = m.world.heap.array(handle).map_or(0, Vec::len);
-    if size >= ARRAY_MAX {
+fn length(m: &Machine<'_, '_>, site: &CallSite, handle: f64) -> std::result::Result<usize, RunError> {
+    m.world.heap.array(handle).map(<[f64]>::len).map_err(|why| missing(m, site, why))
+}
+
+fn grow(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, at: usize, new: &[f64]) -> Result {
+    if length(m, site, handle)? + new.len() > ARRAY_MAX {
         return Err(m.fail(format!("an array cannot hold more than {ARRAY_MAX} elements"), site.span));
     }
-    m.world.heap.grew(1);
-    array_mut(m, site, handle, f)
+    m.world.heap.splice(handle, at, 0, new).map_err(|why| missing(m, site, why))?;
+    Ok(f64::NAN)
 }
 
-fn take(
-    m: &mut Machine<'_, '_>,
-    site: &CallSite,
-    handle: f64,
-    f: impl FnOnce(&mut Vec<f64>) -> Option<f64>,
-) -> Result {
-    let taken = match m.world.heap.array_mut(handle) {
-        Some(values) => f(values),
-        None => return Err(missing(m, site)),
+/// Takes the element at `at` out; there is none in an empty array.
+fn take(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, at: usize) -> Result {
+    let taken =
+        m.world.heap.array(handle).map(|v| v.get(at).copied()).map_err(|why| missing(m, site, why))?;
+    let Some(x) = taken else {
+        return Err(m.fail("nothing to take from an empty array".into(), site.span));
     };
-    taken.ok_or_else(|| m.fail("nothing to take from an empty array".into(), site.span))
+    m.world.heap.splice(handle, at, 1, &[]).map_err(|why| missing(m, site, why))?;
+    Ok(x)
 }
 
 fn copy(m: &Machine<'_, '_>, site: &CallSite, handle: f64) -> std::result::Result<Vec<f64>, RunError> {
-    m.world.heap.array(handle).cloned().ok_or_else(|| missing(m, site))
+    m.world.heap.array(handle).map(<[f64]>::to_vec).map_err(|why| missing(m, site, why))
 }
 
 /// A position from the front, or from the back when negative; `more` allows one past the end.
@@ -268,7 +294,7 @@ fn index(
     at: f64,
     more: usize,
 ) -> std::result::Result<usize, RunError> {
-    let size = m.world.heap.array(handle).ok_or_else(|| missing(m, site))?.len();
+    let size = length(m, site, handle)?;
     let k = if at < 0.0 { at.trunc() + size as f64 } else { at.trunc() };
     if k >= 0.0 && k < (size + more) as f64 {
         return Ok(k as usize);
@@ -370,7 +396,7 @@ fn map_mut(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce
 
 fn map_list(m: &mut Machine<'_, '_>, site: &CallSite, handle: f64, f: fn(&Map) -> Vec<f64>) -> Result {
     match m.world.heap.map(handle).map(f) {
-        Some(list) => Ok(m.world.heap.add(Object::Array(list))),
+        Some(list) => Ok(add(m, site, list)),
         None => Err(m.fail("a map that is na".into(), site.span)),
     }
 }

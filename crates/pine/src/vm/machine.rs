@@ -5,10 +5,11 @@ use super::columns::Data;
 use super::fold::{binary, truthy, unary};
 use super::functions::{BarGet, BrokerGet, Function, Memory};
 use super::gates::Mask;
+use super::heap::{Heap, Object};
 use super::orders::{self, OrderKind};
 use super::pure::{MAX_ARGS, Pure};
 use super::run::{LogLine, RunError};
-use super::values::{Heap, Object, Strings};
+use super::values::Strings;
 use crate::ir::{Bin, Ty, Un};
 use springtide_domain::{BarsView, Span, SymbolInfo, Timeframe};
 use springtide_engine::{
@@ -174,6 +175,10 @@ pub(super) struct CallSite {
     pub function: Option<Function>,
     pub args: Vec<Reg>,
     pub types: Vec<Ty>,
+    /// What the call gives is a collection of handles, or an object that may hold some.
+    pub links: bool,
+    /// What the call gives is a handle.
+    pub gives_handle: bool,
     /// Its own memory, for functions with state.
     pub state: u32,
     pub span: Span,
@@ -199,6 +204,13 @@ pub(super) struct Code {
     pub orders: Vec<OrderSite>,
     /// Registers whose past is read, and what they held before the first bar.
     pub histories: Vec<(Reg, f64)>,
+    /// Registers that may hold handles of collections or objects.
+    pub handles: Vec<Reg>,
+    /// The same of histories.
+    pub handle_histories: Vec<u32>,
+    /// Registers and flags of `varip` variables: they outlive a pass that is taken back.
+    pub lasting: Vec<Reg>,
+    pub lasting_flags: Vec<u32>,
     pub flags: u32,
     pub memories: u32,
 }
@@ -234,6 +246,17 @@ pub(super) struct Machine<'m, 'w> {
     flags: Vec<bool>,
     stop: &'m dyn Fn() -> bool,
     patience: u32,
+    /// The body runs in the middle of a bar.
+    passing: bool,
+}
+
+/// The state before a pass.
+pub(super) struct Saved {
+    registers: Vec<f64>,
+    memories: Vec<Memory>,
+    states: Vec<TaState>,
+    flags: Vec<bool>,
+    heap: Heap,
 }
 
 /// Loop turns between two questions whether to stop.
@@ -260,6 +283,7 @@ impl<'m, 'w> Machine<'m, 'w> {
             flags: vec![false; code.flags as usize],
             bar: 0,
             patience: PATIENCE,
+            passing: false,
             world,
             broker,
             code,
@@ -287,10 +311,60 @@ impl<'m, 'w> Machine<'m, 'w> {
             if (self.stop)() {
                 return Err(RunError::Stopped);
             }
-            if self.world.heap.full() || self.world.strings.full() {
+            if self.world.strings.full() {
                 return Err(RunError::Memory { bar: self.bar });
             }
         }
+        if self.world.heap.is_due() {
+            self.collect()?;
+        }
+        Ok(())
+    }
+
+    /// Looks for collections and objects that nothing leads to any more. During a pass that will be taken
+    /// back nothing is: what it does not see may be wanted afterwards.
+    #[cold]
+    fn collect(&mut self) -> Result<(), RunError> {
+        if !self.passing {
+            let (code, registers) = (self.code, &self.registers);
+            let now = code.handles.iter().map(|r| registers[*r as usize]);
+            let past = code.handle_histories.iter().flat_map(|h| &self.histories[*h as usize]).copied();
+            self.world.heap.collect(now.chain(past));
+        }
+        if self.world.heap.is_full() { Err(RunError::Memory { bar: self.bar }) } else { Ok(()) }
+    }
+
+    /// What a pass in the middle of the bar must not change for good.
+    pub fn save(&self) -> Saved {
+        Saved {
+            registers: self.registers.clone(),
+            memories: self.memories.clone(),
+            states: self.states.clone(),
+            flags: self.flags.clone(),
+            heap: self.world.heap.clone(),
+        }
+    }
+
+    /// Runs the body in the middle of bar `i`, then takes back what it did to variables, except `varip` ones.
+    pub fn run_pass(&mut self, i: usize, before: &Saved) -> Result<(), RunError> {
+        self.bar = i;
+        self.passing = true;
+        self.tick()?;
+        self.execute()?;
+        self.passing = false;
+        let lasting: Vec<f64> = self.code.lasting.iter().map(|r| self.registers[*r as usize]).collect();
+        let flags: Vec<bool> = self.code.lasting_flags.iter().map(|f| self.flags[*f as usize]).collect();
+        self.registers.copy_from_slice(&before.registers);
+        self.memories.clone_from(&before.memories);
+        self.states.clone_from(&before.states);
+        self.flags.clone_from(&before.flags);
+        for (reg, x) in self.code.lasting.iter().zip(&lasting) {
+            self.registers[*reg as usize] = *x;
+        }
+        for (flag, x) in self.code.lasting_flags.iter().zip(flags) {
+            self.flags[*flag as usize] = x;
+        }
+        self.world.heap.restore(&before.heap, lasting.into_iter());
         Ok(())
     }
 
@@ -411,8 +485,9 @@ impl<'m, 'w> Machine<'m, 'w> {
                     }
                 }
                 Op::New { call, dst } => {
-                    let fields = code.calls[call as usize].args.iter().map(|r| self.get(*r)).collect();
-                    let handle = self.world.heap.add(Object::Record(fields));
+                    let site = &code.calls[call as usize];
+                    let fields = site.args.iter().map(|r| self.get(*r)).collect();
+                    let handle = self.world.heap.add(Object::Record(fields), site.links);
                     self.set(dst, handle);
                 }
                 Op::Field { dst, object, field, span } => {
@@ -506,9 +581,9 @@ impl<'m, 'w> Machine<'m, 'w> {
         let heap = &mut self.world.heap;
         let handle = self.registers[object as usize];
         let (k, value) = match heap.get(handle) {
-            Some(Object::Array(values)) => match values.get(at) {
-                Some(x) => (at as f64, *x),
-                None => return false,
+            Some(Object::Array(_) | Object::Slice { .. }) => match heap.array(handle).map(|v| v.get(at)) {
+                Ok(Some(x)) => (at as f64, *x),
+                _ => return false,
             },
             Some(Object::Map(map)) => match (map.keys.get(at), map.values.get(at)) {
                 (Some(k), Some(v)) => (*k, *v),
@@ -516,7 +591,8 @@ impl<'m, 'w> Machine<'m, 'w> {
             },
             Some(Object::Matrix(m)) if at < m.rows => {
                 let row = m.values[at * m.columns..(at + 1) * m.columns].to_vec();
-                (at as f64, heap.add(Object::Array(row)))
+                let links = heap.links(handle);
+                (at as f64, heap.add(Object::Array(row), links))
             }
             _ => return false,
         };

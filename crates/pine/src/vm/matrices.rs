@@ -1,10 +1,11 @@
 //! `matrix.*`.
 
-use super::collections::percentile;
+use super::collections::{self, percentile};
 use super::functions::Function;
+use super::heap::Object;
 use super::machine::{CallSite, Machine};
 use super::run::RunError;
-use super::values::{Matrix, Object};
+use super::values::Matrix;
 use crate::ir::Ty;
 
 type Result = std::result::Result<f64, RunError>;
@@ -21,7 +22,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
                 ));
             }
             let fill = a.get(2).copied().filter(|x| !super::is_absent(*x)).unwrap_or(f64::NAN);
-            Ok(add(m, Matrix { rows, columns, values: vec![fill; rows * columns] }))
+            Ok(add(m, s, Matrix { rows, columns, values: vec![fill; rows * columns] }))
         },
         "matrix.rows" => |m, s, a| Ok(get(m, s, a[0])?.rows as f64),
         "matrix.columns" => |m, s, a| Ok(get(m, s, a[0])?.columns as f64),
@@ -47,19 +48,19 @@ pub(super) fn find(name: &str) -> Option<Function> {
         },
         "matrix.copy" => |m, s, a| {
             let copy = get(m, s, a[0])?.clone();
-            Ok(add(m, copy))
+            Ok(add(m, s, copy))
         },
         "matrix.row" => |m, s, a| {
             let v = get(m, s, a[0])?;
             let r = line(m, s, a[1], v.rows)?;
             let row = v.values[r * v.columns..(r + 1) * v.columns].to_vec();
-            Ok(m.world.heap.add(Object::Array(row)))
+            Ok(collections::add(m, s, row))
         },
         "matrix.col" => |m, s, a| {
             let v = get(m, s, a[0])?;
             let c = line(m, s, a[1], v.columns)?;
             let column = (0..v.rows).map(|r| v.values[r * v.columns + c]).collect();
-            Ok(m.world.heap.add(Object::Array(column)))
+            Ok(collections::add(m, s, column))
         },
         "matrix.add_row" => |m, s, a| {
             let given = list(m, a, 2);
@@ -96,7 +97,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
                 gone = v.values.drain(r * v.columns..(r + 1) * v.columns).collect();
                 v.rows -= 1;
             })?;
-            Ok(m.world.heap.add(Object::Array(gone)))
+            Ok(collections::add(m, s, gone))
         },
         "matrix.remove_col" => |m, s, a| {
             let v = get(m, s, a[0])?;
@@ -113,7 +114,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
                 }
                 v.columns -= 1;
             })?;
-            Ok(m.world.heap.add(Object::Array(gone)))
+            Ok(collections::add(m, s, gone))
         },
         "matrix.swap_rows" => |m, s, a| {
             let rows = get(m, s, a[0])?.rows;
@@ -168,11 +169,11 @@ pub(super) fn find(name: &str) -> Option<Function> {
                 .map(|(r, c)| v.values[r * v.columns + c])
                 .collect();
             let out = Matrix { rows: r1.saturating_sub(r0), columns: c1.saturating_sub(c0), values };
-            Ok(add(m, out))
+            Ok(add(m, s, out))
         },
         "matrix.transpose" => |m, s, a| {
             let out = transpose(get(m, s, a[0])?);
-            Ok(add(m, out))
+            Ok(add(m, s, out))
         },
         "matrix.sum" => |m, s, a| combine(m, s, a, |x, y| x + y),
         "matrix.diff" => |m, s, a| combine(m, s, a, |x, y| x - y),
@@ -183,12 +184,12 @@ pub(super) fn find(name: &str) -> Option<Function> {
             for _ in 0..size(a, 1).min(4_096) {
                 out = product(&out, &base);
             }
-            Ok(add(m, out))
+            Ok(add(m, s, out))
         },
         "matrix.det" => |m, s, a| Ok(determinant(get(m, s, a[0])?)),
         "matrix.inv" => |m, s, a| {
             let out = inverse(get(m, s, a[0])?);
-            Ok(out.map_or(f64::NAN, |v| add(m, v)))
+            Ok(out.map_or(f64::NAN, |v| add(m, s, v)))
         },
         "matrix.trace" => |m, s, a| {
             let v = get(m, s, a[0])?;
@@ -241,8 +242,8 @@ fn or(a: &[f64], k: usize, default: usize) -> usize {
     a.get(k).filter(|x| **x >= 0.0).map_or(default, |x| *x as usize)
 }
 
-fn add(m: &mut Machine<'_, '_>, v: Matrix) -> f64 {
-    m.world.heap.add(Object::Matrix(v))
+fn add(m: &mut Machine<'_, '_>, s: &CallSite, v: Matrix) -> f64 {
+    m.world.heap.add(Object::Matrix(v), s.links)
 }
 
 fn get<'x>(m: &'x Machine<'_, '_>, s: &CallSite, handle: f64) -> std::result::Result<&'x Matrix, RunError> {
@@ -276,7 +277,7 @@ fn cell(m: &Machine<'_, '_>, s: &CallSite, a: &[f64]) -> std::result::Result<usi
 }
 
 fn list(m: &Machine<'_, '_>, a: &[f64], k: usize) -> Option<Vec<f64>> {
-    m.world.heap.array(a.get(k).copied().filter(|x| !x.is_nan())?).cloned()
+    m.world.heap.array(a.get(k).copied().filter(|x| !x.is_nan())?).ok().map(<[f64]>::to_vec)
 }
 
 fn test(m: &Machine<'_, '_>, s: &CallSite, a: &[f64], f: fn(&Matrix) -> bool) -> Result {
@@ -316,7 +317,7 @@ fn combine(m: &mut Machine<'_, '_>, s: &CallSite, a: &[f64], f: fn(f64, f64) -> 
     } else {
         out.values.iter_mut().for_each(|x| *x = f(*x, a[1]));
     }
-    Ok(add(m, out))
+    Ok(add(m, s, out))
 }
 
 fn mult(m: &mut Machine<'_, '_>, s: &CallSite, a: &[f64]) -> Result {
@@ -329,7 +330,7 @@ fn mult(m: &mut Machine<'_, '_>, s: &CallSite, a: &[f64]) -> Result {
                 return Err(m.fail(shapes(), s.span));
             }
             let out = product(&left, right);
-            Ok(add(m, out))
+            Ok(add(m, s, out))
         }
         Some(Ty::Array(_)) => {
             let values = list(m, a, 1).unwrap_or_default();
@@ -338,12 +339,12 @@ fn mult(m: &mut Machine<'_, '_>, s: &CallSite, a: &[f64]) -> Result {
             }
             let right = Matrix { rows: values.len(), columns: 1, values };
             let out = product(&left, &right).values;
-            Ok(m.world.heap.add(Object::Array(out)))
+            Ok(collections::add(m, s, out))
         }
         _ => {
             let mut out = left;
             out.values.iter_mut().for_each(|x| *x *= a[1]);
-            Ok(add(m, out))
+            Ok(add(m, s, out))
         }
     }
 }

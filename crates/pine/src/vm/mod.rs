@@ -11,6 +11,7 @@ mod columns;
 mod fold;
 mod functions;
 mod gates;
+mod heap;
 mod machine;
 mod matrices;
 mod orders;
@@ -37,3 +38,6 @@ pub(crate) fn absent() -> f64 {
 pub(crate) fn is_absent(x: f64) -> bool {
     x.to_bits() == ABSENT_BITS
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,11 @@ use super::columns::{self, ColumnStore, Data, Operand};
 use super::fold::{Folder, Known};
 use super::functions;
 use super::gates::{self, Mask};
+use super::heap::Heap;
 use super::machine::{Machine, World};
 use super::security;
 use super::slice::Needs;
-use super::values::{Heap, NameTable, Strings};
+use super::values::{NameTable, Strings};
 use crate::ir::{BarField, Input, InputKind, Program};
 use springtide_domain::{
     Bars, BarsView, Diagnostic, ParamValue, Params, Severity, Span, SymbolInfo, Timeframe,
@@ -17,6 +18,7 @@ use springtide_domain::{
 use springtide_engine::{
     Account, Rules,
     broker::{Broker, EventKind, Simulation},
+    rules::{AtOpen, FillAt},
     ta::Sums,
 };
 
@@ -261,9 +263,6 @@ pub fn run(
     stop: &dyn Fn() -> bool,
 ) -> Result<Outcome, RunError> {
     let program = plan.program;
-    if account.calc_on_order_fills {
-        return Err(RunError::Unsupported { feature: "calc_on_order_fills".into(), span: Span::default() });
-    }
     let facts = functions::facts(data);
     let (folder, body) = Folder::specialise(program, plan.inputs.clone(), plan.sources.clone(), &facts);
     let plots: Vec<crate::ir::VarId> = program.plots.iter().map(|(_, var)| *var).collect();
@@ -294,7 +293,18 @@ pub fn run(
     let broker = Broker::new(data.bars, account, rules, data.symbol);
     let mut machine = Machine::new(&mut world, Some(broker), &built.code, &columns, &masks, stop);
     let mut series: Vec<Vec<f64>> = plotted.iter().map(|_| Vec::with_capacity(data.bars.len())).collect();
-    drive(&mut machine, &built, &masks, data.bars.len(), &plotted, &mut series)?;
+    // Where orders fill at the close there is nothing to run again for: the two settings exclude each other.
+    let at_close = account.process_orders_on_close || rules.fill_at == FillAt::SignalClose;
+    if account.calc_on_order_fills && !at_close {
+        warnings.push(LOOK_AHEAD.to_owned());
+        if rules.at_open == AtOpen::StopFirst {
+            warnings
+                .push("calc_on_order_fills walks bars price by price: the rule at-open is not asked".into());
+        }
+        drive_fills(&mut machine, data.bars.len(), &plotted, &mut series)?;
+    } else {
+        drive(&mut machine, &built, &masks, data.bars.len(), &plotted, &mut series)?;
+    }
     let broker = machine.broker.take();
     let simulation = broker.map(Broker::finish).unwrap_or_default();
     tell(&simulation, &mut warnings);
@@ -332,6 +342,46 @@ pub(super) fn world<'w>(data: &DataContext<'w>, program: &Program) -> Result<Wor
     })
 }
 
+const LOOK_AHEAD: &str = "calc_on_order_fills: calculations in the middle of a bar read its final high, low, \
+    close and volume, as on TradingView's history: results may look into the future";
+
+/// Steps through the bars; where an order fills, the script runs again at that price of the bar.
+fn drive_fills(
+    machine: &mut Machine<'_, '_>,
+    n: usize,
+    plotted: &[super::machine::Reg],
+    series: &mut [Vec<f64>],
+) -> Result<(), RunError> {
+    for i in 0..n {
+        let Some(broker) = &mut machine.broker else { return Ok(()) };
+        broker.begin_bar(i);
+        let mut before = None;
+        while let Some(broker) = &mut machine.broker {
+            if broker.has_filled() {
+                broker.begin_pass();
+                let before = before.get_or_insert_with(|| machine.save());
+                machine.run_pass(i, before)?;
+                machine.broker.iter_mut().for_each(Broker::end_pass);
+            }
+            if !machine.broker.as_mut().is_some_and(Broker::walk_on) {
+                break;
+            }
+        }
+        machine.run_bar(i)?;
+        if let Some(broker) = &mut machine.broker {
+            broker.close_bar(i);
+        }
+        note(machine, plotted, series);
+    }
+    Ok(())
+}
+
+fn note(machine: &Machine<'_, '_>, plotted: &[super::machine::Reg], series: &mut [Vec<f64>]) {
+    for (reg, out) in plotted.iter().zip(series.iter_mut()) {
+        out.push(machine.registers[*reg as usize]);
+    }
+}
+
 /// Steps through the bars, or leaps from one that matters to the next.
 fn drive(
     machine: &mut Machine<'_, '_>,
@@ -353,9 +403,7 @@ fn drive(
             if let Some(broker) = &mut machine.broker {
                 broker.close_bar(i);
             }
-            for (reg, out) in plotted.iter().zip(series.iter_mut()) {
-                out.push(machine.registers[*reg as usize]);
-            }
+            note(machine, plotted, series);
         }
         return Ok(());
     }

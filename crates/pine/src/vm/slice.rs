@@ -247,6 +247,7 @@ const MUTATING: &[&str] = &[
     "put_all",
 ];
 
-fn is_heap(ty: &Ty) -> bool {
+/// Values of this type are handles.
+pub(super) fn is_heap(ty: &Ty) -> bool {
     matches!(ty, Ty::Array(_) | Ty::Matrix(_) | Ty::Map(..) | Ty::Object(_))
 }

@@ -1,10 +1,10 @@
 //! `str.*`: strings and how values look as text.
 
+use super::collections;
 use super::functions::Function;
 use super::is_absent;
 use super::machine::{CallSite, Machine};
 use super::run::RunError;
-use super::values::Object;
 use crate::ir::Ty;
 use springtide_domain::Span;
 
@@ -48,7 +48,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             Ok(map(m, a[0], |s| s.chars().skip(from).take(to.saturating_sub(from)).collect()))
         },
         "str.tonumber" => |m, _, a| Ok(read(m, a[0], |s| s.trim().parse::<f64>().unwrap_or(f64::NAN))),
-        "str.split" => |m, _, a| {
+        "str.split" => |m, s, a| {
             let separator = m.world.strings.get(a[1]).unwrap_or("").to_owned();
             let text = m.world.strings.get(a[0]).unwrap_or("").to_owned();
             let parts: Vec<f64> = if separator.is_empty() {
@@ -56,7 +56,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             } else {
                 text.split(&separator).map(|p| m.world.strings.intern(p)).collect()
             };
-            Ok(m.world.heap.add(Object::Array(parts)))
+            Ok(collections::add(m, s, parts))
         },
         _ => return None,
     })
@@ -105,7 +105,7 @@ pub(super) fn show(m: &mut Machine<'_, '_>, x: f64, ty: &Ty, format: Option<&str
             members.and_then(|v| v.get(x as usize)).cloned().unwrap_or_default()
         }
         Ty::Array(inner) => {
-            let values = m.world.heap.array(x).cloned().unwrap_or_default();
+            let values = m.world.heap.array(x).map(<[f64]>::to_vec).unwrap_or_default();
             let parts: Vec<String> = values.iter().map(|v| show(m, *v, inner, format)).collect();
             format!("[{}]", parts.join(", "))
         }

@@ -3,7 +3,10 @@
 use super::functions::Function;
 use super::machine::{CallSite, Machine};
 use super::run::RunError;
-use springtide_engine::{Trade, broker::OpenTrade};
+use springtide_engine::{
+    Trade,
+    broker::{Broker, OpenTrade},
+};
 
 /// The accessor of this name.
 pub(super) fn find(name: &str) -> Option<Function> {
@@ -78,7 +81,7 @@ fn open(m: &mut Machine<'_, '_>, a: &[f64], f: fn(&OpenTrade) -> f64) -> Result<
 }
 
 fn open_profit(m: &mut Machine<'_, '_>, _: &CallSite, a: &[f64], percent: bool) -> Result<f64, RunError> {
-    let close = m.world.bars.close[m.bar];
+    let close = m.broker.as_ref().map_or(f64::NAN, Broker::price);
     let point_value = m.world.symbol.point_value;
     let trade = index(a).and_then(|k| m.broker.as_mut()?.open_trades().get(k));
     Ok(trade.map_or(f64::NAN, |t| {

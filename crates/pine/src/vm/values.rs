@@ -1,4 +1,4 @@
-//! Strings, collections and objects of one run: registers hold their handles.
+//! Strings, matrices and maps of one run.
 
 use rustc_hash::FxHashMap;
 use springtide_engine::broker::NameId;
@@ -65,15 +65,6 @@ impl Strings {
     }
 }
 
-/// A collection or an object.
-#[derive(Clone, Debug)]
-pub(super) enum Object {
-    Array(Vec<f64>),
-    Matrix(Matrix),
-    Map(Map),
-    Record(Vec<f64>),
-}
-
 /// Rows by columns, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Matrix {
@@ -120,93 +111,5 @@ impl Map {
 
     pub fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-/// All collections and objects of a run.
-#[derive(Debug, Default)]
-pub(super) struct Heap {
-    objects: Vec<Object>,
-    values: usize,
-}
-
-/// Values that a run's collections may hold, eight bytes each.
-const HEAP_MAX_VALUES: usize = 48 << 20;
-
-impl Heap {
-    pub fn add(&mut self, object: Object) -> f64 {
-        self.values += 4 + match &object {
-            Object::Array(v) | Object::Record(v) => v.len(),
-            Object::Matrix(m) => m.values.len(),
-            Object::Map(m) => m.keys.len() * 4,
-        };
-        self.objects.push(object);
-        (self.objects.len() - 1) as f64
-    }
-
-    /// One value more was put somewhere.
-    pub fn grew(&mut self, by: usize) {
-        self.values += by;
-    }
-
-    pub fn full(&self) -> bool {
-        self.values > HEAP_MAX_VALUES
-    }
-
-    pub fn get(&self, handle: f64) -> Option<&Object> {
-        if handle.is_nan() { None } else { self.objects.get(handle as usize) }
-    }
-
-    pub fn get_mut(&mut self, handle: f64) -> Option<&mut Object> {
-        if handle.is_nan() { None } else { self.objects.get_mut(handle as usize) }
-    }
-
-    pub fn array(&self, handle: f64) -> Option<&Vec<f64>> {
-        match self.get(handle)? {
-            Object::Array(v) => Some(v),
-            _ => None,
-        }
-    }
-
-    pub fn array_mut(&mut self, handle: f64) -> Option<&mut Vec<f64>> {
-        match self.get_mut(handle)? {
-            Object::Array(v) => Some(v),
-            _ => None,
-        }
-    }
-
-    pub fn matrix(&self, handle: f64) -> Option<&Matrix> {
-        match self.get(handle)? {
-            Object::Matrix(m) => Some(m),
-            _ => None,
-        }
-    }
-
-    pub fn matrix_mut(&mut self, handle: f64) -> Option<&mut Matrix> {
-        match self.get_mut(handle)? {
-            Object::Matrix(m) => Some(m),
-            _ => None,
-        }
-    }
-
-    pub fn map(&self, handle: f64) -> Option<&Map> {
-        match self.get(handle)? {
-            Object::Map(m) => Some(m),
-            _ => None,
-        }
-    }
-
-    pub fn map_mut(&mut self, handle: f64) -> Option<&mut Map> {
-        match self.get_mut(handle)? {
-            Object::Map(m) => Some(m),
-            _ => None,
-        }
-    }
-
-    pub fn record_mut(&mut self, handle: f64) -> Option<&mut Vec<f64>> {
-        match self.get_mut(handle)? {
-            Object::Record(v) => Some(v),
-            _ => None,
-        }
     }
 }

@@ -324,7 +324,7 @@ impl<'a> Checker<'a> {
         let id = VarId(self.program.vars.len() as u32);
         let initial = if self.version >= 6 && t == T::Bool { 0.0 } else { f64::NAN };
         let ty = to_ir(&t, &self.enums);
-        self.program.vars.push(Var { name, ty, persistent, initial });
+        self.program.vars.push(Var { name, ty, persistent, lasting: false, initial });
         self.vars.push(VarInfo {
             t,
             q,

@@ -100,7 +100,7 @@ impl<'a> Checker<'a> {
         let binding = if mode == DeclMode::Plain {
             self.plain_declaration(declared, ty, name, value)
         } else {
-            self.var_declaration(declared, name, value)
+            self.var_declaration(mode == DeclMode::Varip, declared, name, value)
         };
         self.declaring = outer;
         self.bind(name, binding);
@@ -196,7 +196,13 @@ impl<'a> Checker<'a> {
         self.settle(id, t);
     }
 
-    fn var_declaration(&mut self, declared: Option<T>, name: &'a Ident, value: &'a ast::Expr) -> Binding {
+    fn var_declaration(
+        &mut self,
+        lasting: bool,
+        declared: Option<T>,
+        name: &'a Ident,
+        value: &'a ast::Expr,
+    ) -> Binding {
         let (mut block, mut val) = self.under(Q::Series, |c| c.expression(value));
         if let Some(t) = declared {
             let (more, coerced) = self.in_block(|c| c.coerce(val, &t, value.span, "the variable"));
@@ -211,6 +217,7 @@ impl<'a> Checker<'a> {
         let text = self.local_name(&name.name);
         let id = self.new_var(text, val.t, Q::Series, true);
         self.vars[id.index()].mutable = true;
+        self.program.vars[id.index()].lasting = lasting;
         block.push(Stmt::Set(id, val.e));
         let site = self.site();
         self.push(Stmt::Once(site, block));
