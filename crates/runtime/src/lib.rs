@@ -6,6 +6,7 @@
 //!   results come out.
 //! - [`CancelToken`], [`TaskCtx`]: how a running task learns that it should stop.
 //! - [`limit`]: rate limits, retries and circuit breakers.
+//! - [`permit`]: how many pieces of waiting work may be under way, found by measurement.
 //! - [`Registry`]: what runs where, since when, and what became of the rest.
 //!
 //! ```
@@ -72,6 +73,7 @@ mod cancel;
 mod capture;
 mod label;
 pub mod limit;
+pub mod permit;
 pub mod policy;
 mod pool;
 mod priority;

@@ -188,31 +188,30 @@ fn queued_tasks_are_cancelled_while_every_worker_is_stuck() {
     drop(gate);
 }
 
-/// Brings the only worker of a pool into a held task with `tasks`, of the same owner, in its hands: repeats until
+/// Brings the only worker of a pool into a held task with `tasks`, of the same group, in its hands: repeats until
 /// the policy takes them for short tasks and hands them out as one batch.
-fn with_batch_in_hand<F>(pool: &Pool, tasks: impl Fn() -> Vec<F>) -> (mpsc::Sender<()>, Group<()>, Group<()>)
+fn with_batch_in_hand<F>(pool: &Pool, tasks: impl Fn() -> Vec<F>) -> (mpsc::Sender<()>, Group<()>)
 where
     F: FnOnce(&TaskCtx<'_>) + Send + 'static,
 {
     loop {
-        let holder = pool.group(GroupOptions::default());
-        holder.spawn_all((0..2_000).map(|_| ("short", |_: &TaskCtx| ())));
-        assert_eq!(holder.results().count(), 2_000);
+        let group = pool.group(GroupOptions::default());
+        group.spawn_all((0..2_000).map(|_| ("short", |_: &TaskCtx| ())));
+        assert_eq!(group.results().count(), 2_000);
         // Another owner, whose tasks' cost says nothing about those of the first.
         let blocker = pool.group(GroupOptions { owner: 1, ..GroupOptions::default() });
         let blocked = hold::<()>(&blocker, "blocker");
         let (gate, closed) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
-        holder.spawn("held with a batch in hand", move |_| {
+        group.spawn("held with a batch in hand", move |_| {
             begun.send(()).unwrap();
             let _ = closed.recv();
         });
-        let group = pool.group(GroupOptions::default());
         group.spawn_all(tasks().into_iter().map(|task| ("in hand", task)));
         drop(blocked);
         begins.recv().unwrap();
         if pool.snapshot().queued_total() == 0 {
-            return (gate, holder, group);
+            return (gate, group);
         }
         drop(gate);
     }
@@ -221,20 +220,26 @@ where
 #[test]
 fn tasks_in_a_workers_hands_are_cancelled_too() {
     let pool = pool(1);
-    let (gate, _holder, group) = with_batch_in_hand(&pool, || vec![|_: &TaskCtx| (); 5]);
+    let (gate, group) = with_batch_in_hand(&pool, || vec![|_: &TaskCtx| (); 5]);
     group.cancel();
-    assert_eq!(group.results().filter(|(_, o)| *o == Outcome::Cancelled).count(), 5);
+    let mut cancelled: Vec<u64> = (0..5)
+        .filter_map(|_| group.next())
+        .filter_map(|(index, outcome)| (outcome == Outcome::Cancelled).then_some(index))
+        .collect();
+    cancelled.sort_unstable();
     drop(gate);
+    assert_eq!(cancelled, [2_001, 2_002, 2_003, 2_004, 2_005], "while the one before them was still held");
 }
 
 #[test]
 fn cancelling_puts_the_tasks_of_others_back() {
     let pool = pool(1);
-    let (gate, holder, group) = with_batch_in_hand(&pool, || vec![|_: &TaskCtx| (); 5]);
-    holder.cancel();
+    let (gate, group) = with_batch_in_hand(&pool, || vec![|_: &TaskCtx| (); 5]);
+    let other = pool.group::<()>(GroupOptions::default());
+    other.cancel();
     assert_eq!(pool.snapshot().queued_total(), 5);
     drop(gate);
-    assert_eq!(group.results().filter(|(_, o)| *o == Outcome::Done(())).count(), 5);
+    assert_eq!(group.results().filter(|(_, o)| *o == Outcome::Done(())).count(), 6);
 }
 
 #[test]
@@ -398,14 +403,14 @@ fn critical_work_starts_before_the_rest_of_a_batch_in_hand() {
         };
         (0..5).map(|_| task(&started)).collect()
     };
-    let (gate, _holder, batch) = with_batch_in_hand(&pool, tasks);
+    let (gate, batch) = with_batch_in_hand(&pool, tasks);
     let before = started.load(Ordering::SeqCst);
     let critical = pool.group(options(Priority::Critical));
     let count = Arc::clone(&started);
     critical.spawn("critical", move |_| count.load(Ordering::SeqCst));
     drop(gate);
     assert_eq!(critical.next(), Some((0, Outcome::Done(before))), "nothing ran before it");
-    assert_eq!(batch.results().count(), 5);
+    assert_eq!(batch.results().count(), 6);
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //! clock of its own. Every run follows from one number; a failing one is named and repeated with
 //! `SIMULATE_SEED=<number> cargo test -p springtide-runtime --test simulate`.
 
+mod common;
+
+use common::{MS, Random, SECOND, seeds};
 use springtide_runtime::{
     PerClass, Priority,
     policy::{FlowId, Policy, PolicyConfig},
@@ -9,38 +12,7 @@ use springtide_runtime::{
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    panic,
 };
-
-const MS: u64 = 1_000_000;
-const SECOND: u64 = 1_000 * MS;
-
-/// Splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.below(high - low + 1)
-    }
-
-    /// Spread evenly over orders of magnitude.
-    fn magnitude(&mut self, low: u64, high: u64) -> u64 {
-        let unit = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        (low as f64 * (high as f64 / low as f64).powf(unit)) as u64
-    }
-}
 
 struct Source {
     flow: FlowId,
@@ -272,19 +244,6 @@ fn sporadic_critical(seed: u64) {
     let bound = longest_batch + 3 * critical_cost;
     let waited = simulation.longest_wait[Priority::Critical];
     assert!(waited <= bound, "critical work waited {waited} ns, bound {bound}");
-}
-
-/// Runs `scenario` for many seeds, or for the one asked for.
-fn seeds(count: u64, scenario: impl Fn(u64) + panic::RefUnwindSafe) {
-    if let Ok(seed) = std::env::var("SIMULATE_SEED") {
-        return scenario(seed.parse().expect("SIMULATE_SEED is a number"));
-    }
-    for seed in 0..count {
-        if let Err(failure) = panic::catch_unwind(|| scenario(seed)) {
-            eprintln!("seed {seed} fails; repeat it with SIMULATE_SEED={seed}");
-            panic::resume_unwind(failure);
-        }
-    }
 }
 
 #[test]

@@ -28,13 +28,9 @@ pub(super) struct Ticket {
     pub(super) charge: u64,
 }
 
-/// Place of a group's queue in [`Central`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct GroupKey(u32);
-
+/// Queued tasks of one group, which is one flow of the policy.
 pub(super) struct GroupQueue {
     pub(super) tasks: VecDeque<BoxedTask>,
-    pub(super) flow: FlowId,
     pub(super) max_queued: usize,
     /// Producers asleep until there is room.
     pub(super) producers: usize,
@@ -52,10 +48,8 @@ pub(super) struct Usage {
 
 pub(super) struct Central {
     pub(super) policy: Policy,
+    /// By flow.
     groups: Vec<Option<GroupQueue>>,
-    free: Vec<GroupKey>,
-    /// By flow: its groups with queued tasks, which take turns.
-    turns: Vec<VecDeque<GroupKey>>,
     /// Workers asleep.
     pub(super) idle: usize,
     pub(super) shutdown: bool,
@@ -63,7 +57,7 @@ pub(super) struct Central {
 
 impl Central {
     pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, groups: Vec::new(), free: Vec::new(), turns: Vec::new(), idle: 0, shutdown: false }
+        Self { policy, groups: Vec::new(), idle: 0, shutdown: false }
     }
 
     pub(super) fn open_group(
@@ -72,84 +66,63 @@ impl Central {
         owner: u64,
         max_queued: usize,
         room: Arc<Condvar>,
-    ) -> GroupKey {
+    ) -> FlowId {
         let flow = self.policy.open(class, owner);
-        if self.turns.len() <= flow.index() {
-            self.turns.resize_with(flow.index() + 1, VecDeque::new);
+        if self.groups.len() <= flow.index() {
+            self.groups.resize_with(flow.index() + 1, || None);
         }
-        let key = self.free.pop().unwrap_or(GroupKey(self.groups.len() as u32));
-        if key.0 as usize == self.groups.len() {
-            self.groups.push(None);
-        }
-        let queue =
-            GroupQueue { tasks: VecDeque::new(), flow, max_queued: max_queued.max(1), producers: 0, room };
-        self.groups[key.0 as usize] = Some(queue);
-        key
+        let queue = GroupQueue { tasks: VecDeque::new(), max_queued: max_queued.max(1), producers: 0, room };
+        self.groups[flow.index()] = Some(queue);
+        flow
     }
 
     /// Forgets a group, which must have no tasks left.
-    pub(super) fn close_group(&mut self, key: GroupKey) {
-        if let Some(queue) = self.groups[key.0 as usize].take() {
+    pub(super) fn close_group(&mut self, flow: FlowId) {
+        if let Some(queue) = self.groups[flow.index()].take() {
             debug_assert!(queue.tasks.is_empty(), "a group was closed with tasks queued");
-            self.policy.close(queue.flow);
-            self.free.push(key);
+            self.policy.close(flow);
         }
     }
 
-    pub(super) fn queue(&mut self, key: GroupKey) -> &mut GroupQueue {
-        self.groups[key.0 as usize].as_mut().expect("group key used after close")
+    pub(super) fn queue(&mut self, flow: FlowId) -> &mut GroupQueue {
+        self.groups[flow.index()].as_mut().expect("a group was used after its close")
     }
 
     /// Queues tasks from the front of `tasks`, as many as the group has room for; returns how many.
-    pub(super) fn enqueue(&mut self, key: GroupKey, tasks: &mut VecDeque<BoxedTask>) -> usize {
-        let queue = self.queue(key);
+    pub(super) fn enqueue(&mut self, flow: FlowId, tasks: &mut VecDeque<BoxedTask>) -> usize {
+        let queue = self.queue(flow);
         let count = queue.max_queued.saturating_sub(queue.tasks.len()).min(tasks.len());
-        if count == 0 {
-            return 0;
-        }
-        let was_empty = queue.tasks.is_empty();
         queue.tasks.extend(tasks.drain(..count));
-        let flow = queue.flow;
-        if was_empty {
-            self.turns[flow.index()].push_back(key);
-        }
         self.policy.arrive(flow, count as u64);
         count
     }
 
     /// Queues one task; gives it back when the group has no room.
-    pub(super) fn enqueue_one(&mut self, key: GroupKey, task: BoxedTask) -> Result<(), BoxedTask> {
-        let queue = self.queue(key);
+    pub(super) fn enqueue_one(&mut self, flow: FlowId, task: BoxedTask) -> Result<(), BoxedTask> {
+        let queue = self.queue(flow);
         if queue.tasks.len() >= queue.max_queued {
             return Err(task);
         }
         queue.tasks.push_back(task);
-        let (flow, first) = (queue.flow, queue.tasks.len() == 1);
-        if first {
-            self.turns[flow.index()].push_back(key);
-        }
         self.policy.arrive(flow, 1);
         Ok(())
     }
 
     /// Takes a group's queued tasks away.
-    pub(super) fn drain(&mut self, key: GroupKey) -> VecDeque<BoxedTask> {
-        let queue = self.queue(key);
+    pub(super) fn drain(&mut self, flow: FlowId) -> VecDeque<BoxedTask> {
+        let queue = self.queue(flow);
         let tasks = std::mem::take(&mut queue.tasks);
         queue.room.notify_all();
-        let flow = queue.flow;
-        if !tasks.is_empty() {
-            self.turns[flow.index()].retain(|k| *k != key);
-            self.policy.withdraw(flow, tasks.len() as u64);
-        }
+        self.policy.withdraw(flow, tasks.len() as u64);
         tasks
     }
 
     /// Takes all queued tasks away.
     pub(super) fn drain_all(&mut self) -> Vec<BoxedTask> {
-        let keys: Vec<GroupKey> = (0..self.groups.len() as u32).map(GroupKey).collect();
-        let open = keys.into_iter().filter(|k| self.groups[k.0 as usize].is_some()).collect::<Vec<_>>();
-        open.into_iter().flat_map(|key| self.drain(key)).collect()
+        let open = |(_, group): &(usize, &Option<GroupQueue>)| group.is_some();
+        let flows: Vec<FlowId> =
+            self.groups.iter().enumerate().filter(open).map(|(i, _)| FlowId::at(i)).collect();
+        flows.into_iter().flat_map(|flow| self.drain(flow)).collect()
     }
 
     /// Draws the next turn: one task to run, the rest of a batch into the worker's deque. With few tasks left
@@ -168,43 +141,21 @@ impl Central {
 
     fn draw(&mut self, decision: Decision, deque: &Deque<Ticket>) -> Ticket {
         let Decision { flow, count, charge_each: charge, .. } = decision;
-        let group = self.turns[flow.index()].front().copied();
-        let first = Ticket { task: self.pop(flow), flow, charge };
+        let queue = self.queue(flow);
+        let first = queue.pop();
         for _ in 1..count {
-            let task = self.pop(flow);
-            deque.push(Ticket { task, flow, charge });
-        }
-        // The turn is over: the next one is another group's.
-        let turns = &mut self.turns[flow.index()];
-        if turns.len() > 1 && turns.front().copied() == group {
-            turns.rotate_left(1);
-        }
-        first
-    }
-
-    /// The next task of a flow, which has one.
-    fn pop(&mut self, flow: FlowId) -> BoxedTask {
-        let turns = &mut self.turns[flow.index()];
-        let key = *turns.front().expect("the policy drew from an empty flow");
-        let queue = self.groups[key.0 as usize].as_mut().expect("a closed group had a turn");
-        let task = queue.tasks.pop_front().expect("an empty group had a turn");
-        if queue.tasks.is_empty() {
-            turns.pop_front();
+            deque.push(Ticket { task: queue.pop(), flow, charge });
         }
         queue.wake_producers();
-        task
+        Ticket { task: first, flow, charge }
     }
 
     /// Takes a task of one group out of turn.
-    pub(super) fn draw_from(&mut self, key: GroupKey) -> Option<Ticket> {
-        let queue = self.queue(key);
-        let task = queue.tasks.pop_front()?;
+    pub(super) fn draw_from(&mut self, flow: FlowId) -> Option<Ticket> {
+        let charge = self.policy.draw(flow)?.charge_each;
+        let queue = self.queue(flow);
+        let task = queue.pop();
         queue.wake_producers();
-        let (flow, empty) = (queue.flow, queue.tasks.is_empty());
-        if empty {
-            self.turns[flow.index()].retain(|k| *k != key);
-        }
-        let charge = self.policy.draw(flow).map_or(0, |d| d.charge_each);
         Some(Ticket { task, flow, charge })
     }
 
@@ -221,13 +172,7 @@ impl Central {
                 continue;
             }
             ticket.task.requeued();
-            let key = head.key;
-            let queue = self.queue(key);
-            let was_empty = queue.tasks.is_empty();
-            queue.tasks.push_front(ticket.task);
-            if was_empty {
-                self.turns[ticket.flow.index()].push_front(key);
-            }
+            self.queue(ticket.flow).tasks.push_front(ticket.task);
             self.policy.give_back(ticket.flow, 1, ticket.charge);
             count += 1;
         }
@@ -245,6 +190,11 @@ impl Central {
 }
 
 impl GroupQueue {
+    /// The next task; the policy says that there is one.
+    fn pop(&mut self) -> BoxedTask {
+        self.tasks.pop_front().expect("the policy drew from an empty queue")
+    }
+
     /// Wakes producers at half full, so that they come back with more than one task.
     fn wake_producers(&self) {
         if self.producers > 0 && self.tasks.len() <= self.max_queued / 2 {
@@ -281,9 +231,9 @@ impl Shared {
     }
 
     /// Cancels a group's queued tasks, also those in workers' hands, and asks its running ones to stop.
-    pub(super) fn cancel_group(&self, key: GroupKey, id: u64) {
+    pub(super) fn cancel_group(&self, flow: FlowId, id: u64) {
         let mut central = lock(&self.central);
-        let mut ended: Vec<BoxedTask> = central.drain(key).into();
+        let mut ended: Vec<BoxedTask> = central.drain(flow).into();
         let in_hand = self.stealers.iter().flat_map(|s| std::iter::from_fn(|| steal(s))).collect();
         let put_back = central.hand_back(in_hand, &mut ended);
         self.release(central, put_back);

@@ -2,11 +2,11 @@
 
 use super::{
     Shared,
-    central::{BoxedTask, Central, GroupKey, SIGNAL_SHUTDOWN},
+    central::{BoxedTask, Central, SIGNAL_SHUTDOWN},
     task::{Job, Outcome, TaskCtx},
     worker::Local,
 };
-use crate::{CancelHook, CancelToken, Label, Priority, lock, wait, wait_for};
+use crate::{CancelHook, CancelToken, Label, Priority, lock, policy::FlowId, wait, wait_for};
 use crossbeam_utils::CachePadded;
 use std::{
     collections::VecDeque,
@@ -65,7 +65,7 @@ pub struct Group<T: Send + 'static> {
 /// What the tasks of a group have in common.
 pub(super) struct Head {
     pub(super) shared: Arc<Shared>,
-    pub(super) key: GroupKey,
+    pub(super) flow: FlowId,
     pub(super) id: u64,
     pub(super) priority: Priority,
     pub(super) owner: u64,
@@ -100,11 +100,11 @@ impl<T: Send + 'static> Group<T> {
     pub(super) fn open(shared: &Arc<Shared>, options: GroupOptions, until: Option<Instant>) -> Self {
         let GroupOptions { priority, owner, cancel, deadline, max_queued } = options;
         let room = Arc::new(Condvar::new());
-        let key = lock(&shared.central).open_group(priority, owner, max_queued, Arc::clone(&room));
+        let flow = lock(&shared.central).open_group(priority, owner, max_queued, Arc::clone(&room));
         let id = shared.group_ids.fetch_add(1, Ordering::Relaxed);
         let token = cancel.child();
         let head =
-            Head { shared: Arc::clone(shared), key, id, priority, owner, token, deadline, until, room };
+            Head { shared: Arc::clone(shared), flow, id, priority, owner, token, deadline, until, room };
         let core = Arc::new(Core {
             head,
             spawned: CachePadded::default(),
@@ -114,7 +114,7 @@ impl<T: Send + 'static> Group<T> {
         let weak = Arc::downgrade(&core);
         let hook = core.head.token.on_cancel(move || {
             if let Some(core) = weak.upgrade() {
-                core.head.shared.cancel_group(core.head.key, core.head.id);
+                core.head.shared.cancel_group(core.head.flow, core.head.id);
             }
         });
         Self { core, _hook: hook }
@@ -167,7 +167,7 @@ impl<T: Send + 'static> Group<T> {
         L: Into<Label>,
         F: FnOnce(&TaskCtx<'_>) -> T + Send + 'static,
     {
-        let window = lock(&self.core.head.shared.central).queue(self.core.head.key).max_queued as u64;
+        let window = lock(&self.core.head.shared.central).queue(self.core.head.flow).max_queued as u64;
         let mut jobs = jobs.into_iter().fuse();
         let mut chunk = Chunk(VecDeque::with_capacity(CHUNK));
         let mut drawn = 0;
@@ -263,7 +263,7 @@ impl<T: Send + 'static> Drop for Group<T> {
         }
         // Here rather than on a worker, which may be the last to let go of the core.
         let unseen = std::mem::take(&mut lock(&core.inbox).ready);
-        lock(&core.head.shared.central).close_group(core.head.key);
+        lock(&core.head.shared.central).close_group(core.head.flow);
         drop(unseen);
     }
 }
@@ -319,7 +319,7 @@ impl Head {
                 tasks.drain(..).for_each(|task| task.abandon());
                 return;
             }
-            let queued = central.enqueue(self.key, tasks);
+            let queued = central.enqueue(self.flow, tasks);
             if tasks.is_empty() {
                 self.shared.release(central, queued);
                 return;
@@ -336,7 +336,7 @@ impl Head {
                 drop(central);
                 return task.abandon();
             }
-            task = match central.enqueue_one(self.key, task) {
+            task = match central.enqueue_one(self.flow, task) {
                 Ok(()) => return self.shared.release(central, 1),
                 Err(task) => task,
             };
@@ -347,7 +347,7 @@ impl Head {
     fn wait_for_room(&self, mut central: MutexGuard<'_, Central>, queued: usize) {
         if let Some(local) = Local::current(&self.shared) {
             self.shared.release(central, queued);
-            local.away(|| local.help(self.key));
+            local.away(|| local.help(self.flow));
             return;
         }
         if queued > 0 {
@@ -355,9 +355,9 @@ impl Head {
             self.shared.release(central, queued);
             return;
         }
-        central.queue(self.key).producers += 1;
+        central.queue(self.flow).producers += 1;
         central = wait(&self.room, central);
-        central.queue(self.key).producers -= 1;
+        central.queue(self.flow).producers -= 1;
     }
 }
 
@@ -444,7 +444,7 @@ impl<T> Core<T> {
                 }
                 inbox.requeues
             };
-            if local.help(self.head.key) {
+            if local.help(self.head.flow) {
                 continue;
             }
             local.hand_back();

@@ -2,7 +2,6 @@
 
 use super::{
     Group, GroupOptions,
-    central::GroupKey,
     group::{Core, Head},
     worker::Seat,
 };
@@ -261,4 +260,3 @@ impl Head {
 
 // Queues hold one fat pointer per task; the allocation behind it holds the closure and this much.
 const _: () = assert!(size_of::<Job<(), ()>>() <= 40 && size_of::<Box<dyn Task>>() == 16);
-const _: () = assert!(size_of::<GroupKey>() == 4);

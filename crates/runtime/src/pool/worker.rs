@@ -2,11 +2,12 @@
 
 use super::{
     Shared,
-    central::{GroupKey, SIGNAL_SHUTDOWN, SIGNAL_URGENT, Ticket, Usage, steal},
+    central::{SIGNAL_SHUTDOWN, SIGNAL_URGENT, Ticket, Usage, steal},
     task::Ran,
 };
 use crate::{
     lock,
+    policy::FlowId,
     priority::Priority,
     registry::{Desk, Slot, Tally, add_alone},
     wait,
@@ -214,11 +215,11 @@ impl Local {
     }
 
     /// Runs one queued task of a group, if there is one, on top of the task that waits.
-    pub(super) fn help(&self, group: GroupKey) -> bool {
+    pub(super) fn help(&self, flow: FlowId) -> bool {
         let ticket = {
             let mut central = lock(&self.shared.central);
             central.settle(&mut self.usage.borrow_mut());
-            let ticket = central.draw_from(group);
+            let ticket = central.draw_from(flow);
             self.shared.release(central, 0);
             ticket
         };
