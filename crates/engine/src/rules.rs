@@ -113,6 +113,26 @@ choices! {
     }
 }
 
+choices! {
+    /// How indicators add up windows. The orders differ in the last bits of averages and of what is built on
+    /// them, and where two averages meet, the last bit decides a trade. [`crate::ta`] defines them.
+    Sums {
+        /// Correctly rounded: two averages compare as their exact means do.
+        Exact = "exact",
+        /// The oldest value taken off, then the newest added, each rounded: the textbook loop.
+        Rolling = "rolling",
+        /// The accumulator of TradingView, bit for bit.
+        TradingView = "tradingview",
+    }
+}
+
+impl Default for Sums {
+    /// `Exact`.
+    fn default() -> Self {
+        Self::Exact
+    }
+}
+
 /// The answers of one engine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -129,6 +149,9 @@ pub struct Rules {
     pub intrabar: Intrabar,
     pub ticks: Ticks,
     pub margin: MarginCheck,
+    /// Records from before this was a rule mean `exact`.
+    #[serde(default)]
+    pub sums: Sums,
 }
 
 choices! {
@@ -211,6 +234,7 @@ keys! {
     "intrabar" => intrabar: Intrabar,
     "ticks" => ticks: Ticks,
     "margin" => margin: MarginCheck,
+    "sums" => sums: Sums,
 }
 
 impl Rules {
@@ -228,6 +252,7 @@ impl Rules {
             intrabar: Intrabar::StopFirst,
             ticks: Ticks::Exact,
             margin: MarginCheck::Off,
+            sums: Sums::Exact,
         };
         match name {
             "tradingview" => {
@@ -237,15 +262,17 @@ impl Rules {
                 rules.intrabar = Intrabar::Path;
                 rules.ticks = Ticks::Round;
                 rules.margin = MarginCheck::Account;
+                rules.sums = Sums::TradingView;
             }
             "backtesting_py" => rules.bracket_anchor = BracketAnchor::SignalClose,
             "vectorbt" => {
                 rules.bracket_live = BracketLive::NextBar;
                 rules.at_open = AtOpen::StopFirst;
+                rules.sums = Sums::Rolling;
             }
             "nautilus" => rules.fill_at = FillAt::SignalClose,
             "backtrader" => rules.bracket_live = BracketLive::NextBar,
-            "wickra" => {}
+            "wickra" => rules.sums = Sums::Rolling,
             _ => return None,
         }
         Some(rules)

@@ -1,6 +1,6 @@
 //! Moving averages and regressions.
 
-use super::core::{Args, Fixed, Kernel, Len, Outs, Ring, Sums, WinSum, is_na, truth};
+use super::core::{Args, Fixed, Kernel, Len, Outs, Ring, WinSum, is_na, truth};
 use super::sweep;
 use springtide_domain::BarsView;
 
@@ -36,7 +36,7 @@ impl Kernel for Sma {
         out[0] = self.next(a[0], a[1]);
     }
     fn column(&mut self, _: &BarsView<'_>, _: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
-        exact_column(self.len, args[0], out, |sum, n| sum / n)
+        sum_column(self.len, args[0], out, |sum, n| sum / n)
     }
     fn reset(&mut self) {
         self.sum.reset();
@@ -45,10 +45,10 @@ impl Kernel for Sma {
 
 /// The column form of [`Sma`] and [`Sum`].
 #[inline(always)]
-fn exact_column(len: Len, x: Option<&[f64]>, out: &mut [f64], done: impl Fn(f64, f64) -> f64) -> bool {
-    let (Some(x), Some(n), Sums::Exact) = (x, len.known(), len.sums()) else { return false };
+fn sum_column(len: Len, x: Option<&[f64]>, out: &mut [f64], done: impl Fn(f64, f64) -> f64) -> bool {
+    let (Some(x), Some(n)) = (x, len.known()) else { return false };
     let (Some(lead), true) = (sweep::lead(x), n > 1) else { return false };
-    WinSum::exact_column(&x[lead..], n, &mut out[lead..], |sum| done(sum, n as f64));
+    WinSum::column(len.sums(), &x[lead..], n, &mut out[lead..], |sum| done(sum, n as f64));
     true
 }
 
@@ -69,7 +69,7 @@ impl Kernel for Sum {
         out[0] = self.sum.next(a[0], self.len.get(a[1]));
     }
     fn column(&mut self, _: &BarsView<'_>, _: &Args, args: &[Option<&[f64]>], out: &mut [f64]) -> bool {
-        exact_column(self.len, args[0], out, |sum, _| sum)
+        sum_column(self.len, args[0], out, |sum, _| sum)
     }
     fn reset(&mut self) {
         self.sum.reset();

@@ -2,7 +2,7 @@
 //!
 //! # Summation
 //! A window's sum depends on the order of its additions, and where two averages meet, its last
-//! bit decides a trade. There are two orders, chosen by [`Sums`]:
+//! bit decides a trade. There are three orders, chosen by [`Sums`]:
 //!
 //! **Exact.** The sum is held as an unevaluated pair `s + r` of doubles. A value `x` that pushes
 //! `x₀` out changes it by `d + d' = x − x₀` (`x₀` = 0 while the window fills), exactly, with one
@@ -20,7 +20,13 @@
 //! the window, newest first, `c'` is 0 and `x` is the entry; a changed length does the same with
 //! all entries. This is no better a sum, but it is theirs: windows that have returned to zero
 //! keep a dust of 1e-15 that decides, for one, the crossings of a smoothed stochastic at 0 and 100.
+//!
+//! **Rolling.** The textbook loop: the oldest value is taken off the sum, then the newest is added,
+//! each rounded. Its error is that of everything that ever went through it. Engines that compute
+//! averages this way share their last bits, and with them the crossings that are ties. When the
+//! length changes, the sum is built anew, oldest value first.
 
+use super::Sums;
 use springtide_domain::BarsView;
 
 /// Absolute tolerance of the language's own comparisons.
@@ -58,17 +64,6 @@ pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let s = a + b;
     let bb = s - a;
     (s, (a - (s - bb)) + (b - bb))
-}
-
-/// How windows are summed. The two differ in the last bits of averages and of what is built on
-/// them; see the text of the module that defines this for both definitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Sums {
-    /// Correctly rounded: two averages compare as their exact means do.
-    #[default]
-    Exact,
-    /// The accumulator of TradingView, bit for bit.
-    TradingView,
 }
 
 /// A length argument: known before bar 0, or read at each call. 0 stands for an invalid one.
@@ -251,6 +246,7 @@ impl WinSum {
             match self.sums {
                 Sums::Exact => self.add_exact(x, n),
                 Sums::TradingView => self.add_compensated(x, n),
+                Sums::Rolling => self.add_rolling(x, n),
             }
         }
         if n == 0 || self.past.count() < n {
@@ -258,7 +254,7 @@ impl WinSum {
         }
         match self.sums {
             Sums::Exact => self.sum + self.rest,
-            Sums::TradingView => self.sum,
+            Sums::TradingView | Sums::Rolling => self.sum,
         }
     }
 
@@ -275,43 +271,41 @@ impl WinSum {
         self.past.push(x);
     }
 
-    /// `done(i, sum)` for every bar with a full window of exact sums, as [`WinSum::next`] gives
-    /// them for a column without na; other bars are left alone.
+    /// `done(sum)` for every bar with a full window of `n` > 1 values, as [`WinSum::next`] gives the
+    /// sum for a column without na; other bars are left alone.
     #[inline(always)]
-    pub(super) fn exact_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
-        let (first, rest) = x.split_at(n.min(x.len()));
-        let (mut s, mut r) = (0.0, 0.0);
-        for v in first {
-            (s, r) = slide(s, r, *v, 0.0);
-        }
-        if n == 0 || first.len() < n {
+    pub(super) fn column(sums: Sums, x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
+        if n == 0 || x.len() < n {
             return;
         }
-        out[n - 1] = done(s + r);
-        for ((v, gone), out) in rest.iter().zip(x).zip(&mut out[n..]) {
-            (s, r) = slide(s, r, *v, *gone);
-            *out = done(s + r);
+        match sums {
+            Sums::Exact => exact_column(x, n, out, done),
+            Sums::Rolling => rolling_column(x, n, out, done),
+            Sums::TradingView => compensated_column(x, n, out, done),
         }
     }
 
     #[inline(always)]
+    fn add_rolling(&mut self, x: f64, n: usize) {
+        if self.past.count() >= n {
+            self.sum -= self.past.back(n - 1);
+        }
+        self.sum += x;
+        self.past.push(x);
+    }
+
+    #[inline(always)]
     fn add_compensated(&mut self, x: f64, n: usize) {
-        let (s, c) = (self.sum, self.rest);
-        let shift = x + c.abs();
-        if c != 0.0 && x != 0.0 && shift != 0.0 && c.abs() - (shift - x) > 0.0 {
+        if starts_afresh(x, self.rest) {
             self.push(x, x);
             let held = n.min(self.past.count());
             (self.sum, self.rest) = (newest_first(&self.past, held), 0.0);
             return;
         }
         let gone = if self.past.count() >= n { self.entries.back(n - 1) } else { 0.0 };
-        let y = -gone - c;
-        let t = s + y;
-        let e = (t - s) - y;
-        let z = x - e;
-        self.sum = t + z;
-        self.rest = (self.sum - t) - z;
-        self.push(x, z);
+        let entry;
+        (self.sum, self.rest, entry) = compensate(self.sum, self.rest, x, gone);
+        self.push(x, entry);
     }
 
     #[inline(always)]
@@ -337,6 +331,7 @@ impl WinSum {
                     *self.entries.back_mut(back) = self.past.back(back);
                 }
             }
+            Sums::Rolling => (self.sum, self.rest) = (self.past.oldest_first(held).sum(), 0.0),
         }
     }
 
@@ -353,6 +348,71 @@ fn slide(sum: f64, rest: f64, x: f64, gone: f64) -> (f64, f64) {
     let (d, e) = two_sum(x, -gone);
     let (s, f) = two_sum(sum, d);
     (s, rest + (e + f))
+}
+
+#[inline(always)]
+fn exact_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
+    let (first, rest) = x.split_at(n);
+    let (mut s, mut r) = (0.0, 0.0);
+    for v in first {
+        (s, r) = slide(s, r, *v, 0.0);
+    }
+    out[n - 1] = done(s + r);
+    for ((v, gone), out) in rest.iter().zip(x).zip(&mut out[n..]) {
+        (s, r) = slide(s, r, *v, *gone);
+        *out = done(s + r);
+    }
+}
+
+#[inline(always)]
+fn rolling_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
+    let (first, rest) = x.split_at(n);
+    let mut s = first.iter().fold(0.0, |s, v| s + v);
+    out[n - 1] = done(s);
+    for ((v, gone), out) in rest.iter().zip(x).zip(&mut out[n..]) {
+        s = (s - gone) + v;
+        *out = done(s);
+    }
+}
+
+#[inline(always)]
+fn compensated_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
+    let (mut s, mut c) = (0.0, 0.0);
+    let mut entries = vec![0.0; n + x.len()];
+    for (i, v) in x.iter().enumerate() {
+        let entry;
+        if starts_afresh(*v, c) {
+            (s, c, entry) = (
+                x[(i + 1).saturating_sub(n)..=i].iter().rev().copied().reduce(|s, v| v + s).unwrap_or(0.0),
+                0.0,
+                *v,
+            );
+        } else {
+            (s, c, entry) = compensate(s, c, *v, entries[i]);
+        }
+        entries[i + n] = entry;
+        if i + 1 >= n {
+            out[i] = done(s);
+        }
+    }
+}
+
+/// TradingView's accumulator gives up its compensation `c` before taking `x` in.
+#[inline(always)]
+fn starts_afresh(x: f64, c: f64) -> bool {
+    let shift = x + c.abs();
+    c != 0.0 && x != 0.0 && shift != 0.0 && c.abs() - (shift - x) > 0.0
+}
+
+/// One step of TradingView's accumulator: sum, compensation and the entry for `x`.
+#[inline(always)]
+fn compensate(s: f64, c: f64, x: f64, gone: f64) -> (f64, f64, f64) {
+    let y = -gone - c;
+    let t = s + y;
+    let e = (t - s) - y;
+    let z = x - e;
+    let sum = t + z;
+    (sum, (sum - t) - z, z)
 }
 
 fn oldest_first(values: &Ring<f64>, held: usize) -> (f64, f64) {

@@ -12,10 +12,11 @@
 //!   and oscillators skip it and give na on that call. Windows of extremes ignore na inside them.
 //! - **Length.** Truncated toward zero. A length that varies re-reads the last n stored values;
 //!   a constant passed as a varying length gives the same bits.
-//! - **Sums.** Two written-down orders of summation, see [`Sums`]. The default one is correctly
+//! - **Sums.** Three written-down orders of summation, see [`Sums`]. The default one is correctly
 //!   rounded whatever came before, and a mean is that sum divided once: averages compare as their
-//!   exact sums do, up to the rounding of that one division, and no error builds up. The other is
-//!   TradingView's own, for trade-by-trade agreement with it.
+//!   exact sums do, up to the rounding of that one division, and no error builds up. The others are
+//!   TradingView's own and the textbook loop, for trade-by-trade agreement with engines that use
+//!   them.
 //! - **Comparison.** Exact, except `rising`, `falling`, `cmo`, `mfi`, `percentrank`, `rci`,
 //!   `cross` and the selection in `dmi`, which use the language's tolerance of 1e-10.
 //! - **Calls.** A state knows its own calls. True range reads the chart's previous close;
@@ -39,6 +40,6 @@ mod volume;
 #[cfg(test)]
 mod tests;
 
-pub use core::Sums;
+pub use crate::rules::Sums;
 pub use func::{Param, ParamKind, TaFunc, validate};
 pub use state::{ColumnArg, TaState, run_column, run_column_with};

@@ -1,6 +1,7 @@
 //! The two drivers: one call at a time, or a column at once, over the same steps.
 
-use super::core::{Args, Fixed, Kernel, MAX_ARGS, MAX_OUTS, Outs, Sums};
+use super::Sums;
+use super::core::{Args, Fixed, Kernel, MAX_ARGS, MAX_OUTS, Outs};
 use super::func::TaFunc;
 use super::{averages, events, extremes, momentum, rank, spread, trend, volume};
 use springtide_domain::BarsView;

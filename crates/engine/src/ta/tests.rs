@@ -381,7 +381,7 @@ fn case(func: TaFunc) -> impl Strategy<Value = Case> {
         let column = prop_oneof![clean, proptest::collection::vec(value(), len)];
         let columns = proptest::collection::vec(column, func.params().len());
         let constants: Vec<_> = func.params().iter().map(|p| constant(p.kind)).collect();
-        let sums = prop_oneof![Just(Sums::Exact), Just(Sums::TradingView)];
+        let sums = prop_oneof![Just(Sums::Exact), Just(Sums::TradingView), Just(Sums::Rolling)];
         (Just(bars), columns, constants, sums).prop_map(|(bars, columns, constants, sums)| Case {
             bars,
             columns,

@@ -1,7 +1,8 @@
 //! Trend followers with a direction of their own.
 
+use super::Sums;
 use super::averages::Rma;
-use super::core::{Args, EPS, Fixed, Kernel, Outs, Sums, is_na};
+use super::core::{Args, EPS, Fixed, Kernel, Outs, is_na};
 use super::spread::{Atr, true_range};
 use springtide_domain::BarsView;
 

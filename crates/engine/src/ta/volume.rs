@@ -3,7 +3,8 @@
 //! The ones without arguments are *variables* of the language: one series per chart, which
 //! advances on every bar. Callers evaluate them unconditionally.
 
-use super::core::{Args, Fixed, Kernel, Outs, Sums, is_na, truth};
+use super::Sums;
+use super::core::{Args, Fixed, Kernel, Outs, is_na, truth};
 use super::events::Cum;
 use springtide_domain::BarsView;
 

@@ -6,7 +6,7 @@ use super::functions::{self, Function};
 use super::machine::{CallSite, Code, Op, OrderSite, Reg};
 use super::orders::OrderKind;
 use super::pure;
-use super::run::{ExecOptions, RunError};
+use super::run::{Mode, RunError};
 use super::slice::is_heap;
 use super::values::Strings;
 use crate::ir::{BarField, Bin, Expr, ExprId, InputKind, Program, Stmt, Ty, Un, VarId};
@@ -82,12 +82,7 @@ struct Loop {
 type Result<T> = std::result::Result<T, RunError>;
 
 impl<'b, 'p> Builder<'b, 'p> {
-    pub fn new(
-        folder: &'b Folder<'p>,
-        store: &'b ColumnStore,
-        strings: &'b mut Strings,
-        options: ExecOptions,
-    ) -> Self {
+    pub fn new(folder: &'b Folder<'p>, store: &'b ColumnStore, strings: &'b mut Strings, mode: Mode) -> Self {
         Self {
             folder,
             store,
@@ -104,8 +99,8 @@ impl<'b, 'p> Builder<'b, 'p> {
             depth: 0,
             loops: Vec::new(),
             given: 0,
-            hoist: options.hoist,
-            sums: options.sums,
+            hoist: mode.hoist,
+            sums: mode.sums,
         }
     }
 
@@ -357,7 +352,7 @@ impl<'b, 'p> Builder<'b, 'p> {
             return None;
         }
         let operands = self.operands(args, false)?;
-        let order = (k, self.sums == Sums::TradingView);
+        let order = (k, self.sums);
         let node = Node::Ta(func, operands.iter().map(|o| self.node(*o)).collect(), order);
         Some(self.add(node, Recipe::Ta(func, operands, k, self.sums)))
     }

@@ -24,7 +24,7 @@ pub(super) enum Node {
     Shift(u32, u32, u64),
     Pure(&'static str, Vec<u32>),
     /// The last part tells outputs apart, and orders of summation.
-    Ta(TaFunc, Vec<u32>, (u8, bool)),
+    Ta(TaFunc, Vec<u32>, (u8, Sums)),
     /// Comes from elsewhere (a security); never equal to another.
     Given(u64),
 }

@@ -18,8 +18,7 @@ use springtide_domain::{
 use springtide_engine::{
     Account, Rules,
     broker::{Broker, EventKind, Simulation},
-    rules::{AtOpen, FillAt},
-    ta::Sums,
+    rules::{AtOpen, FillAt, Sums},
 };
 
 /// Bars of other symbols or finer timeframes, for scripts that ask for them.
@@ -45,15 +44,19 @@ pub struct DataContext<'a> {
 pub struct ExecOptions {
     /// Compute what depends on the market alone as columns, and skip bars on which nothing can happen.
     pub hoist: bool,
-    /// Order of summation of indicators. TradingView's own decides crossings that hang on the last bit; a run
-    /// takes it under the `tradingview` rules, exact sums under all others.
-    pub sums: Sums,
 }
 
 impl Default for ExecOptions {
     fn default() -> Self {
-        Self { hoist: true, sums: Sums::Exact }
+        Self { hoist: true }
     }
+}
+
+/// What the options and the rules say about computing indicators.
+#[derive(Clone, Copy)]
+pub(super) struct Mode {
+    pub hoist: bool,
+    pub sums: Sums,
 }
 
 /// Buffers that a worker keeps from run to run.
@@ -275,12 +278,10 @@ pub fn run(
             "use_bar_magnifier: no finer bars are used; fills follow the bar's assumed path".to_owned(),
         );
     }
-    let follows = rules.name.trim_end_matches('*') == "tradingview";
-    let sums = if follows { Sums::TradingView } else { scratch.options.sums };
-    let options = ExecOptions { sums, ..scratch.options };
-    let securities = security::resolve(&folder, &whole, &body, &mut world, data, options, stop)?;
+    let mode = Mode { hoist: scratch.options.hoist, sums: rules.sums };
+    let securities = security::resolve(&folder, &whole, &body, &mut world, data, mode, stop)?;
     let mut strings = std::mem::take(&mut world.strings);
-    let mut builder = Builder::new(&folder, data.columns, &mut strings, options);
+    let mut builder = Builder::new(&folder, data.columns, &mut strings, mode);
     for (var, column) in securities {
         builder.give(var, column);
     }

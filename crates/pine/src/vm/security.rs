@@ -6,7 +6,7 @@ use super::columns::{self, Column, ColumnStore};
 use super::fold::{Folder, blocks};
 use super::functions;
 use super::machine::{Machine, World};
-use super::run::{DataContext, ExecOptions, RunError, mask};
+use super::run::{DataContext, Mode, RunError, mask};
 use super::slice::Needs;
 use crate::ir::{Expr, Security, Stmt, VarId};
 use springtide_domain::{
@@ -27,14 +27,14 @@ pub(super) fn resolve(
     body: &[Stmt],
     world: &mut World<'_>,
     data: &DataContext<'_>,
-    options: ExecOptions,
+    mode: Mode,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<(VarId, Arc<Column>)>, RunError> {
     let mut found = Vec::new();
     collect(body, &mut found);
     let mut out = Vec::new();
     for security in found {
-        for (var, column) in one(folder, whole, security, world, data, options, stop)? {
+        for (var, column) in one(folder, whole, security, world, data, mode, stop)? {
             out.push((var, Arc::new(column)));
         }
     }
@@ -56,7 +56,7 @@ fn one(
     s: &Security,
     world: &mut World<'_>,
     data: &DataContext<'_>,
-    options: ExecOptions,
+    mode: Mode,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<(VarId, Column)>, RunError> {
     let unsupported = |feature: &str| RunError::Unsupported { feature: feature.into(), span: s.span };
@@ -93,7 +93,7 @@ fn one(
         columns: &store,
         others: data.others,
     };
-    let series = evaluate(folder, body, s, world, &context, options, stop)?;
+    let series = evaluate(folder, body, s, world, &context, mode, stop)?;
     let merged = series.into_iter().map(|values| match &groups {
         None => values,
         Some(groups) => merge(&values, groups, n, gaps, lookahead),
@@ -183,7 +183,7 @@ fn evaluate(
     s: &Security,
     world: &mut World<'_>,
     context: &DataContext<'_>,
-    options: ExecOptions,
+    mode: Mode,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<Vec<f64>>, RunError> {
     let (outer, inner) = Needs::slice_for(folder, body, &s.results, &s.body);
@@ -202,9 +202,9 @@ fn evaluate(
         logs: Vec::new(),
         logs_dropped: 0,
     };
-    let nested = resolve(folder, body, &whole, &mut own, context, options, stop)?;
+    let nested = resolve(folder, body, &whole, &mut own, context, mode, stop)?;
     let mut strings = std::mem::take(&mut own.strings);
-    let mut builder = Builder::new(folder, context.columns, &mut strings, options);
+    let mut builder = Builder::new(folder, context.columns, &mut strings, mode);
     for (var, column) in nested {
         builder.give(var, column);
     }

@@ -6,7 +6,7 @@ mod program;
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use springtide_domain::{OwnedBars, Params, Severity, SymbolInfo, Timeframe};
-use springtide_engine::{Rules, ta::Sums};
+use springtide_engine::{Rules, rules::Sums};
 use springtide_pine::{
     check::{CompileOptions, compile_with},
     ir::Program,
@@ -14,6 +14,7 @@ use springtide_pine::{
 };
 
 const PRESETS: [&str; 6] = ["tradingview", "backtesting_py", "vectorbt", "nautilus", "backtrader", "wickra"];
+const SUMS: [Sums; 3] = [Sums::Exact, Sums::Rolling, Sums::TradingView];
 
 /// One way of running.
 struct Way<'a> {
@@ -81,7 +82,7 @@ fn compile(source: &str, keep_plots: bool) -> Result<Program, String> {
     compiled.program.ok_or_else(|| format!("{}\n{source}", why.unwrap_or_default()))
 }
 
-fn go(way: &Way<'_>, bars: &OwnedBars, rules: &Rules, sums: Sums) -> Seen {
+fn go(way: &Way<'_>, bars: &OwnedBars, rules: &Rules) -> Seen {
     let symbol = SymbolInfo { timezone: "America/New_York".into(), ..SymbolInfo::default() };
     let data = DataContext {
         bars: bars.view(),
@@ -91,7 +92,7 @@ fn go(way: &Way<'_>, bars: &OwnedBars, rules: &Rules, sums: Sums) -> Seen {
         others: None,
     };
     let plan = Plan::prepare(way.program, &Params::new()).expect("no inputs");
-    let mut scratch = Scratch { options: ExecOptions { hoist: way.hoist, sums } };
+    let mut scratch = Scratch { options: ExecOptions { hoist: way.hoist } };
     seen(run(&plan, &data, rules, &way.program.account, &mut scratch, &|| false))
 }
 
@@ -104,11 +105,11 @@ fn first_difference(a: &[String], b: &[String]) -> String {
 }
 
 /// Compares every way of running with the plainest one: bar by bar, with plots.
-fn check(source: &str, bars: &OwnedBars, rules: &Rules, sums: Sums) -> Result<(), String> {
+fn check(source: &str, bars: &OwnedBars, rules: &Rules) -> Result<(), String> {
     let (kept, sliced) = (compile(source, true)?, compile(source, false)?);
     let (warm, none) = (ColumnStore::new(64 << 20), ColumnStore::new(0));
     let way = |name, program, hoist, store| Way { name, program, hoist, store };
-    let plain = go(&way("bar by bar", &kept, false, &none), bars, rules, sums);
+    let plain = go(&way("bar by bar", &kept, false, &none), bars, rules);
     let ways = [
         way("columns", &kept, true, &warm),
         way("columns, a second time", &kept, true, &warm),
@@ -118,7 +119,7 @@ fn check(source: &str, bars: &OwnedBars, rules: &Rules, sums: Sums) -> Result<()
         way("columns, sliced, shared with others", &sliced, true, &warm),
     ];
     for way in &ways {
-        let other = go(way, bars, rules, sums);
+        let other = go(way, bars, rules);
         if other.trades != plain.trades {
             let difference = first_difference(&plain.trades, &other.trades);
             return Err(format!("{}: other trades{difference}\n{source}", way.name));
@@ -136,12 +137,11 @@ struct Case {
     source: String,
     bars: OwnedBars,
     rules: Rules,
-    sums: Sums,
 }
 
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "rules {}, sums {:?}, bars:", self.rules.name, self.sums)?;
+        writeln!(f, "rules {}, sums {:?}, bars:", self.rules.name, self.rules.sums)?;
         let b = &self.bars;
         (0..b.time.len()).try_for_each(|i| {
             let minutes = (b.time[i] - b.time[0]) / 60_000;
@@ -152,19 +152,23 @@ impl std::fmt::Debug for Case {
 
 fn case() -> impl Strategy<Value = Case> {
     let rules = prop_oneof![3 => Just("tradingview"), 1 => proptest::sample::select(PRESETS.to_vec())];
-    (program::script(), market::bars(), rules, any::<bool>()).prop_map(|(script, bars, rules, exact)| Case {
+    let sums = proptest::sample::select(SUMS.to_vec());
+    (program::script(), market::bars(), rules, sums).prop_map(|(script, bars, preset, sums)| Case {
         source: script.to_string(),
         bars,
-        rules: Rules::preset(rules).expect("a preset"),
-        sums: if exact { Sums::Exact } else { Sums::TradingView },
+        rules: rules_with(preset, sums),
     })
+}
+
+fn rules_with(preset: &str, sums: Sums) -> Rules {
+    Rules { sums, ..Rules::preset(preset).expect("a preset") }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, max_shrink_time: 60_000, ..ProptestConfig::default() })]
     #[test]
     fn all_ways_of_running_agree(case in case()) {
-        check(&case.source, &case.bars, &case.rules, case.sums).map_err(TestCaseError::fail)?;
+        check(&case.source, &case.bars, &case.rules).map_err(TestCaseError::fail)?;
     }
 }
 
@@ -180,9 +184,9 @@ fn programs_that_once_differed_agree() {
         let source = std::fs::read_to_string(entry.path()).expect("readable");
         programs += 1;
         for (bars, preset) in markets.iter().flat_map(|bars| PRESETS.map(|p| (bars, p))) {
-            let rules = Rules::preset(preset).expect("a preset");
-            for sums in [Sums::Exact, Sums::TradingView] {
-                check(&source, bars, &rules, sums).unwrap_or_else(|why| panic!("{:?}: {why}", entry.path()));
+            for sums in SUMS {
+                check(&source, bars, &rules_with(preset, sums))
+                    .unwrap_or_else(|why| panic!("{:?}: {why}", entry.path()));
             }
         }
     }
@@ -199,8 +203,7 @@ fn random_programs_trade() {
         let program = compile(&case.source, false).expect("compiles");
         let store = ColumnStore::new(0);
         let way = Way { name: "columns", program: &program, hoist: true, store: &store };
-        let trades =
-            go(&way, &case.bars, &case.rules, case.sums).trades.iter().filter(|t| t.contains(" at ")).count();
+        let trades = go(&way, &case.bars, &case.rules).trades.iter().filter(|t| t.contains(" at ")).count();
         trading += u32::from(trades > 0);
         busy += u32::from(trades > 5);
     }

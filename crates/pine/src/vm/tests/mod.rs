@@ -52,7 +52,7 @@ fn execute(source: &str, bars: &OwnedBars, options: ExecOptions) -> Result<Outco
 /// Runs a script; where nothing is hoisted into columns it must plot the same.
 fn outcome(source: &str, bars: &OwnedBars) -> Outcome {
     let out = execute(source, bars, ExecOptions::default()).unwrap();
-    let plain = execute(source, bars, ExecOptions { hoist: false, ..Default::default() }).unwrap();
+    let plain = execute(source, bars, ExecOptions { hoist: false }).unwrap();
     let bits = |o: &Outcome| -> Vec<Vec<u64>> {
         o.plots.iter().map(|(_, v)| v.iter().map(|x| x.to_bits()).collect()).collect()
     };
