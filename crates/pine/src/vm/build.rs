@@ -913,7 +913,7 @@ impl<'b, 'p> Builder<'b, 'p> {
         span: Span,
     ) -> Result<()> {
         let registers = self.args(args)?;
-        if let Some(function) = pure::find(name).filter(|_| args.len() <= pure::MAX_ARGS) {
+        if let Some(function) = pure::find(name) {
             self.code.pures.push((function, registers));
             let pure = (self.code.pures.len() - 1) as u32;
             self.emit(Op::Pure { pure, dst });

@@ -138,60 +138,89 @@ fn fixed_offset(name: &str) -> Option<TimeZone> {
     jiff::tz::Offset::from_seconds(seconds).ok().map(TimeZone::fixed)
 }
 
-/// `0930-1600:23456,1700-1800`: spans of minutes of the day with their weekdays (1 = Sunday).
+/// `0930-1600,1700-1800:23456`: spans of minutes of the day, and the weekdays on which they run.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct SessionSpans(Vec<(i64, i64, [bool; 8])>);
+pub(super) struct SessionSpans {
+    /// First minute after midnight and how many it lasts, at most a day.
+    spans: Vec<(i64, i64)>,
+    /// By weekday, 1 = Sunday: the day that the span's last minute falls on.
+    days: [bool; 8],
+}
 
 impl SessionSpans {
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Reads a session; without days those of `every_day` or, as version 4 has it, Monday to Friday.
+    pub fn parse(text: &str, every_day: bool) -> Option<Self> {
         let text = text.trim();
+        let usual = if every_day { "1234567" } else { "23456" };
         if text.is_empty() || text.eq_ignore_ascii_case("24x7") {
-            return Some(Self(vec![(0, 1_440, [true; 8])]));
+            return Self::parse("0000-0000:1234567", true);
         }
-        let (spans, days) = text.split_once(':').unwrap_or((text, "1234567"));
+        let (spans, days) = text.split_once(':').unwrap_or((text, usual));
         let mut allowed = [false; 8];
         for d in days.chars() {
-            *allowed.get_mut(d.to_digit(10)? as usize)? = true;
+            *allowed.get_mut(d.to_digit(10).filter(|d| *d > 0)? as usize)? = true;
         }
         let clock = |t: &str| -> Option<i64> {
             let t = t.trim();
-            if t.len() != 4 {
-                None
-            } else {
-                Some(t[..2].parse::<i64>().ok()? * 60 + t[2..].parse::<i64>().ok()?)
-            }
+            let digits = t.len() == 4 && t.bytes().all(|b| b.is_ascii_digit());
+            let (h, m) = if digits { (t[..2].parse().ok()?, t[2..].parse().ok()?) } else { return None };
+            let (h, m): (i64, i64) = (h, m);
+            (h <= 24 && m < 60).then_some(h * 60 + m)
         };
         let mut out = Vec::new();
         for span in spans.split(',') {
             let (a, b) = span.split_once('-')?;
-            let (a, b) = (clock(a)?, clock(b)?);
-            // 0000-0000 is the whole day.
-            out.push((a, if a == b { a + 1_440 } else { b }, allowed));
+            // A start of 24:30 is half past midnight, an end of 24:30 is on the next day. Ends that do not
+            // lie behind their start do so too: 0000-0000 is the whole day.
+            let (from, to) = (clock(a)? % DAY_MINUTES, clock(b)?);
+            let length = if to <= from { to + DAY_MINUTES - from } else { to - from };
+            out.push((from, length.min(DAY_MINUTES)));
         }
-        Some(Self(out))
+        Some(Self { spans: out, days: allowed })
     }
 
-    /// Whether a moment lies inside; a span that passes midnight belongs to the weekday it ends on.
-    pub fn contains(&self, p: &Parts) -> bool {
-        let minute = p.hour * 60 + p.minute;
-        let next = p.weekday % 7 + 1;
-        self.0.iter().any(|(from, to, days)| {
-            if from < to && *to <= 1_440 {
-                minute >= *from && minute < *to && days[p.weekday as usize]
-            } else {
-                let end = to % 1_440;
-                (minute >= *from && days[next as usize]) || (minute < end && days[p.weekday as usize])
-            }
-        })
+    /// The run of the session that holds a moment: its first millisecond and the first behind it. Of several
+    /// the one that began last.
+    pub fn around(&self, zone: &mut Zone, ms: i64) -> Option<(i64, i64)> {
+        let today = zone.parts(ms).epoch_day;
+        self.runs(zone, today - 1..=today).filter(|(from, to)| (*from..*to).contains(&ms)).max()
+    }
+
+    /// The first run whose last minute falls on a date of `first_day` or later.
+    pub fn first_from(&self, zone: &mut Zone, first_day: i64) -> Option<(i64, i64)> {
+        let runs: Vec<_> = self.runs(zone, first_day - 1..=first_day + 41).collect();
+        runs.into_iter().filter(|(_, to)| zone.parts(to - 60_000).epoch_day >= first_day).min()
+    }
+
+    /// The runs that begin on these dates and are allowed by their weekday.
+    fn runs<'s>(
+        &'s self,
+        zone: &mut Zone,
+        days: std::ops::RangeInclusive<i64>,
+    ) -> impl Iterator<Item = (i64, i64)> + use<'s> {
+        let mut zone = zone.clone();
+        days.flat_map(move |day| self.spans.iter().map(move |span| (day, *span))).filter_map(
+            move |(day, (start, length))| {
+                let at = |minute: i64| zone.timestamp(1970, 1, day + 1, 0, minute, 0);
+                let (from, last) = (at(start)?, at(start + length - 1)?);
+                let weekday = zone.parts(last).weekday;
+                self.days[weekday as usize].then_some((from, last + 60_000))
+            },
+        )
     }
 }
+
+const DAY_MINUTES: i64 = 1_440;
 
 /// Zones, sessions and periods that a run asked for, by name.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     zones: FxHashMap<String, Option<Zone>>,
     sessions: FxHashMap<String, Option<SessionSpans>>,
-    periods: FxHashMap<(String, String), Option<Periods>>,
+    /// The run that was found last, by session and zone.
+    runs: FxHashMap<(String, String), (i64, i64)>,
+    /// By timeframe, zone and session; symbols are few.
+    periods: Vec<(Timeframe, String, String, Option<Periods>)>,
 }
 
 impl Clock {
@@ -202,24 +231,35 @@ impl Clock {
         self.zones.get_mut(name)?.as_mut()
     }
 
-    pub fn session(&mut self, text: &str) -> Option<&SessionSpans> {
+    /// The session written as `text`; days as version 4 means them unless `every_day`.
+    pub fn session(&mut self, text: &str, every_day: bool) -> Option<&SessionSpans> {
         if !self.sessions.contains_key(text) {
-            self.sessions.insert(text.to_owned(), SessionSpans::parse(text));
+            self.sessions.insert(text.to_owned(), SessionSpans::parse(text, every_day));
         }
         self.sessions.get(text)?.as_ref()
     }
 
+    /// The run of a session around a moment, its first millisecond and the first behind it.
+    pub fn run_around(&mut self, text: &str, session: &SessionSpans, zone: &str, ms: i64) -> Option<(i64, i64)> {
+        let key = (text.to_owned(), zone.to_owned());
+        let known = self.runs.get(&key).copied().filter(|(from, to)| (*from..*to).contains(&ms));
+        if known.is_some() && session.spans.len() == 1 {
+            return known;
+        }
+        let run = session.around(self.zone(zone)?, ms)?;
+        self.runs.insert(key, run);
+        Some(run)
+    }
+
     /// Start and end of the period of `timeframe` around a moment.
-    pub fn period(&mut self, timeframe: &str, zone: &str, session: &str, ms: i64) -> Option<(i64, i64)> {
-        let key = (timeframe.to_owned(), format!("{zone} {session}"));
-        let periods = self
-            .periods
-            .entry(key)
-            .or_insert_with(|| {
-                timeframe.parse::<Timeframe>().ok().and_then(|tf| Periods::parse(tf, zone, session).ok())
-            })
-            .as_mut()?;
-        let period = periods.at(ms);
+    pub fn period(&mut self, timeframe: Timeframe, zone: &str, session: &str, ms: i64) -> Option<(i64, i64)> {
+        let known = |p: &(Timeframe, String, String, _)| p.0 == timeframe && p.1 == zone && p.2 == session;
+        let place = self.periods.iter().position(known).unwrap_or_else(|| {
+            let periods = Periods::parse(timeframe, zone, session).ok();
+            self.periods.push((timeframe, zone.to_owned(), session.to_owned(), periods));
+            self.periods.len() - 1
+        });
+        let period = self.periods[place].3.as_mut()?.at(ms);
         Some((period.start_ms, period.end_ms))
     }
 }
@@ -253,13 +293,32 @@ mod tests {
     #[test]
     fn sessions_with_days_and_over_midnight() {
         let mut utc = Zone::find("UTC").unwrap();
-        let at =
-            |ms: i64, zone: &mut Zone, s: &str| SessionSpans::parse(s).unwrap().contains(&zone.parts(ms));
         // 2023-01-02 was a Monday (2).
-        let monday_ten = 1_672_653_600_000;
-        assert!(at(monday_ten, &mut utc, "0930-1600:23456"));
-        assert!(!at(monday_ten, &mut utc, "0930-1600:17"));
-        assert!(at(monday_ten, &mut utc, "2200-1100:2"));
-        assert!(SessionSpans::parse("9-16").is_none());
+        let monday = 1_672_617_600_000;
+        let hour = 3_600_000;
+        let mut at = |hours: f64, text: &str| {
+            let session = SessionSpans::parse(text, true).unwrap();
+            let run = session.around(&mut utc, monday + (hours * hour as f64) as i64)?;
+            Some(((run.0 - monday) as f64 / hour as f64, (run.1 - monday) as f64 / hour as f64))
+        };
+        assert_eq!(at(10.0, "0930-1600:23456"), Some((9.5, 16.0)));
+        assert_eq!(at(9.0, "0930-1600:23456"), None);
+        assert_eq!(at(16.0, "0930-1600:23456"), None);
+        assert_eq!(at(10.0, "0930-1600:17"), None);
+        // The weekday is that of the last minute.
+        assert_eq!(at(-1.0, "2200-1100:2"), Some((-2.0, 11.0)));
+        assert_eq!(at(23.0, "2200-1100:2"), None);
+        assert_eq!(at(23.0, "1800-0000:2"), Some((18.0, 24.0)));
+        assert_eq!(at(23.0, "1700-1700:23456"), Some((17.0, 41.0)));
+        assert_eq!(at(0.0, "0000-0000:2"), Some((0.0, 24.0)));
+        assert_eq!(at(-1.0, "0000-0000:2"), None);
+        assert_eq!(at(0.25, "0930-2430"), Some((-14.5, 0.5)));
+        assert_eq!(at(0.5, "2430-1200"), Some((0.5, 12.0)));
+        // Of two that overlap the later.
+        assert_eq!(at(10.0, "0000-1200,0900-1100"), Some((9.0, 11.0)));
+        for bad in ["9-16", "0930", "0930-1660", "2500-2600", "0930-1600:08", "ab12-1600"] {
+            assert!(SessionSpans::parse(bad, true).is_none(), "{bad}");
+        }
+        assert!(!SessionSpans::parse("0930-1600", false).unwrap().days[1]);
     }
 }

@@ -1,11 +1,11 @@
 //! Built-in variables and functions by canonical name.
 
-use super::calendar::{SessionSpans, week_of_year};
+use super::calendar::week_of_year;
 use super::fold::{Facts, Known};
 use super::machine::{CallSite, Machine, World};
 use super::orders::OrderKind;
 use super::run::{DataContext, RunError};
-use super::{collections, is_absent, matrices, pure, text, trades};
+use super::{collections, matrices, pure, text, times, trades};
 use springtide_domain::{SymbolKind, Timeframe};
 use springtide_engine::broker::Broker;
 
@@ -54,41 +54,11 @@ pub(super) fn find(name: &str) -> Option<Function> {
         .or_else(|| collections::find(name))
         .or_else(|| matrices::find(name))
         .or_else(|| trades::find(name))
+        .or_else(|| times::find(name))
     {
         return Some(found);
     }
     Some(match name {
-        "year" => |m, s, a| part(m, s, a, |p| p.year),
-        "month" => |m, s, a| part(m, s, a, |p| p.month),
-        "dayofmonth" => |m, s, a| part(m, s, a, |p| p.day),
-        "dayofweek" => |m, s, a| part(m, s, a, |p| p.weekday),
-        "hour" => |m, s, a| part(m, s, a, |p| p.hour),
-        "minute" => |m, s, a| part(m, s, a, |p| p.minute),
-        "second" => |m, s, a| part(m, s, a, |p| p.second),
-        "weekofyear" => |m, s, a| part(m, s, a, week_of_year_of),
-        "time" => |m, s, a| time(m, s, a, false),
-        "time_close" => |m, s, a| time(m, s, a, true),
-        "timestamp" => timestamp,
-        "timeframe.in_seconds" => |m, _, a| {
-            let timeframe = match m
-                .world
-                .strings
-                .get(a.first().copied().unwrap_or(f64::NAN))
-                .filter(|_| !is_absent(a[0]))
-            {
-                Some("") | None => m.world.timeframe,
-                Some(text) => match text.parse() {
-                    Ok(timeframe) => timeframe,
-                    Err(_) => return Ok(f64::NAN),
-                },
-            };
-            Ok(seconds(timeframe))
-        },
-        "timeframe.from_seconds" => |m, _, a| {
-            let text = from_seconds(a[0]).to_string();
-            Ok(m.world.strings.intern(&text))
-        },
-        "timeframe.change" => timeframe_change,
         "math.random" => random,
         "math.round_to_mintick" => |m, _, a| {
             let tick = m.world.symbol.mintick;
@@ -145,34 +115,15 @@ pub(super) fn bar_get(name: &str) -> Option<BarGet> {
         "hour" => |w, i| w.zone.parts(w.bars.time[i]).hour as f64,
         "minute" => |w, i| w.zone.parts(w.bars.time[i]).minute as f64,
         "second" => |w, i| w.zone.parts(w.bars.time[i]).second as f64,
-        "weekofyear" => |w, i| week_of_year_of(&w.zone.parts(w.bars.time[i])) as f64,
-        "time_close" => |w, i| close_time(w, i),
-        "time_tradingday" => |w, i| (w.zone.parts(w.bars.time[i]).epoch_day * 86_400_000) as f64,
+        "weekofyear" => |w, i| week_of_year(&w.zone.parts(w.bars.time[i])) as f64,
+        "time_close" => |w, i| times::close(w, i),
+        "time_tradingday" => times::trading_day,
         "barstate.isfirst" => |_, i| f64::from(i == 0),
         "barstate.islast" | "barstate.islastconfirmedhistory" => |w, i| f64::from(i + 1 == w.bars.len()),
-        "session.isfirstbar" | "session.isfirstbar_regular" => |w, i| f64::from(first_of_day(w, i)),
-        "session.islastbar" | "session.islastbar_regular" => |w, i| f64::from(last_of_day(w, i)),
+        "session.isfirstbar" | "session.isfirstbar_regular" => |w, i| f64::from(times::first_of_day(w, i)),
+        "session.islastbar" | "session.islastbar_regular" => |w, i| f64::from(times::last_of_day(w, i)),
         _ => return None,
     })
-}
-
-fn week_of_year_of(parts: &super::calendar::Parts) -> i64 {
-    week_of_year(parts)
-}
-
-/// The bar's close: its open time plus the timeframe, never past the next bar's open.
-fn close_time(w: &World<'_>, i: usize) -> f64 {
-    let end = w.bars.time[i] + w.timeframe.nominal_ms();
-    w.bars.time.get(i + 1).map_or(end, |next| end.min(*next)) as f64
-}
-
-fn first_of_day(w: &mut World<'_>, i: usize) -> bool {
-    i == 0 || w.zone.parts(w.bars.time[i]).epoch_day != w.zone.parts(w.bars.time[i - 1]).epoch_day
-}
-
-fn last_of_day(w: &mut World<'_>, i: usize) -> bool {
-    let next = w.bars.time.get(i + 1).copied().unwrap_or(w.bars.time[i] + w.timeframe.nominal_ms());
-    w.zone.parts(w.bars.time[i]).epoch_day != w.zone.parts(next).epoch_day
 }
 
 /// A whole column of such a variable.
@@ -322,151 +273,6 @@ pub(super) fn facts(data: &DataContext<'_>) -> Facts {
         facts.insert(name, value);
     }
     facts
-}
-
-// ---- time ---------------------------------------------------------------------------------------
-
-fn zone_name(m: &Machine<'_, '_>, handle: Option<&f64>) -> String {
-    let given = handle.filter(|h| !is_absent(**h)).and_then(|h| m.world.strings.get(*h));
-    match given {
-        Some("exchange") | Some("") | None => m.world.symbol.timezone.clone(),
-        Some(name) => name.to_owned(),
-    }
-}
-
-fn part(
-    m: &mut Machine<'_, '_>,
-    site: &CallSite,
-    a: &[f64],
-    f: fn(&super::calendar::Parts) -> i64,
-) -> Result<f64, RunError> {
-    if a[0].is_nan() {
-        return Ok(f64::NAN);
-    }
-    let own = a.get(1).is_none_or(|h| is_absent(*h));
-    if own {
-        return Ok(f(&m.world.zone.parts(a[0] as i64)) as f64);
-    }
-    let name = zone_name(m, a.get(1));
-    match m.world.clock.zone(&name) {
-        Some(zone) => Ok(f(&zone.parts(a[0] as i64)) as f64),
-        None => Err(m.fail(format!("unknown time zone `{name}`"), site.span)),
-    }
-}
-
-/// `time(timeframe, session, timezone)`: open (or close) of the timeframe's bar, na outside the session.
-fn time(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64], close: bool) -> Result<f64, RunError> {
-    // The form with bars_back as a second argument gives a number where a session's text would stand.
-    let second_is_text = site.types.get(1).is_none_or(|t| *t == crate::ir::Ty::Str);
-    let back = if second_is_text { a.get(3) } else { a.get(1) };
-    let back = back.copied().filter(|x| !x.is_nan()).unwrap_or(0.0).max(0.0) as usize;
-    let Some(bar) = m.bar.checked_sub(back) else { return Ok(f64::NAN) };
-    let now = m.world.bars.time[bar];
-    let timeframe = m.world.strings.get(a[0]).unwrap_or("").to_owned();
-    let session = a
-        .get(1)
-        .filter(|h| second_is_text && !is_absent(**h))
-        .and_then(|h| m.world.strings.get(*h))
-        .map(str::to_owned);
-    let name = zone_name(m, a.get(2).filter(|_| second_is_text));
-    let chart = m.world.timeframe;
-    let own = timeframe.is_empty() || timeframe.parse() == Ok(chart);
-    let (start, end) = if own {
-        (now, close_time(m.world, bar) as i64)
-    } else {
-        let symbol_session = m.world.symbol.session.clone();
-        match m.world.clock.period(&timeframe, &m.world.symbol.timezone.clone(), &symbol_session, now) {
-            Some(period) => period,
-            None => return Err(m.fail(format!("`{timeframe}` is no timeframe"), site.span)),
-        }
-    };
-    if let Some(session) = session.filter(|s| !s.is_empty()) {
-        let Some(spans) = m.world.clock.session(&session).cloned() else {
-            return Err(m.fail(
-                format!(
-                    "`{session}` is no session: write HHMM-HHMM, optionally `:` and days 1 (Sunday) to 7"
-                ),
-                site.span,
-            ));
-        };
-        if !inside(m, &spans, &name, now) {
-            return Ok(f64::NAN);
-        }
-    }
-    Ok(if close { end } else { start } as f64)
-}
-
-fn inside(m: &mut Machine<'_, '_>, spans: &SessionSpans, zone: &str, ms: i64) -> bool {
-    m.world.clock.zone(zone).is_some_and(|z| spans.contains(&z.parts(ms)))
-}
-
-/// `timestamp(...)` in its forms: a date's text; parts; a zone and parts.
-fn timestamp(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f64, RunError> {
-    let text_first = site.types.first() == Some(&crate::ir::Ty::Str);
-    if text_first && a.len() == 1 {
-        let text = m.world.strings.get(a[0]).unwrap_or("").to_owned();
-        return Ok(parse_date(&text).unwrap_or(f64::NAN));
-    }
-    let (zone, parts) =
-        if text_first { (zone_name(m, a.first()), &a[1..]) } else { (m.world.symbol.timezone.clone(), a) };
-    let at = |k: usize, default: i64| match parts.get(k) {
-        Some(x) if is_absent(*x) => Some(default),
-        Some(x) if x.is_finite() => Some(x.trunc() as i64),
-        Some(_) => None,
-        None => Some(default),
-    };
-    let values = (at(0, 1970), at(1, 1), at(2, 1), at(3, 0), at(4, 0), at(5, 0));
-    let (Some(y), Some(mo), Some(d), Some(h), Some(mi), Some(s)) = values else { return Ok(f64::NAN) };
-    match m.world.clock.zone(&zone) {
-        Some(zone) => Ok(zone.timestamp(y, mo, d, h, mi, s).map_or(f64::NAN, |ms| ms as f64)),
-        None => Err(m.fail(format!("unknown time zone `{zone}`"), site.span)),
-    }
-}
-
-fn parse_date(text: &str) -> Option<f64> {
-    let text = text.trim();
-    if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
-        return Some(stamp.as_millisecond() as f64);
-    }
-    let zoned = text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(zoned.timestamp().as_millisecond() as f64)
-}
-
-fn timeframe_change(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f64, RunError> {
-    let timeframe = m.world.strings.get(a[0]).unwrap_or("").to_owned();
-    if timeframe.is_empty() || timeframe.parse() == Ok(m.world.timeframe) {
-        return Ok(1.0);
-    }
-    let (zone, session) = (m.world.symbol.timezone.clone(), m.world.symbol.session.clone());
-    let now = m.world.bars.time[m.bar];
-    let Some((start, _)) = m.world.clock.period(&timeframe, &zone, &session, now) else {
-        return Err(m.fail(format!("`{timeframe}` is no timeframe"), site.span));
-    };
-    let before = m.bar.checked_sub(1).map(|k| m.world.bars.time[k]);
-    Ok(f64::from(before.is_some_and(|t| t < start)))
-}
-
-fn seconds(timeframe: Timeframe) -> f64 {
-    match timeframe {
-        // The language counts a month as 30.4375 days.
-        Timeframe::Months(n) => f64::from(n) * 2_628_003.0,
-        other => other.nominal_ms() as f64 / 1_000.0,
-    }
-}
-
-fn from_seconds(x: f64) -> Timeframe {
-    let s = x.max(1.0);
-    if s < 60.0 {
-        Timeframe::Seconds(s.ceil() as u32)
-    } else if s < 86_400.0 {
-        Timeframe::Minutes((s / 60.0).ceil() as u32)
-    } else if s < 604_800.0 {
-        Timeframe::Days((s / 86_400.0).ceil() as u32)
-    } else if s < 2_628_003.0 {
-        Timeframe::Weeks((s / 604_800.0).ceil() as u32)
-    } else {
-        Timeframe::Months((s / 2_628_003.0).ceil() as u32)
-    }
 }
 
 /// SplitMix64, seeded by the script or by the call's place: equal runs draw equal numbers.

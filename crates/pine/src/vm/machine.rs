@@ -220,6 +220,8 @@ pub(super) struct World<'w> {
     pub bars: BarsView<'w>,
     pub timeframe: Timeframe,
     pub symbol: &'w SymbolInfo,
+    /// Of the language.
+    pub version: u8,
     /// Bar time of the chart's last bar, for `last_bar_time` and the like.
     pub zone: Zone,
     pub clock: Clock,
@@ -263,6 +265,8 @@ pub(super) struct Saved {
 const PATIENCE: u32 = 4_096;
 /// Most indicator arguments and outputs.
 const TA_MAX: usize = 12;
+/// Arguments of a call that need no list of their own.
+const CALL_ARGS: usize = 24;
 const LOGS_MAX: usize = 1_000;
 
 impl<'m, 'w> Machine<'m, 'w> {
@@ -456,10 +460,15 @@ impl<'m, 'w> Machine<'m, 'w> {
                 Op::Pure { pure, dst } => {
                     let (function, args) = &code.pures[pure as usize];
                     let mut values = [f64::NAN; MAX_ARGS];
-                    for (value, arg) in values.iter_mut().zip(args) {
-                        *value = self.get(*arg);
+                    if args.len() <= MAX_ARGS {
+                        for (value, arg) in values.iter_mut().zip(args) {
+                            *value = self.get(*arg);
+                        }
+                        self.set(dst, function(&values[..args.len()]));
+                    } else {
+                        let values: Vec<f64> = args.iter().map(|arg| self.get(*arg)).collect();
+                        self.set(dst, function(&values));
                     }
-                    self.set(dst, function(&values[..args.len()]));
                 }
                 Op::Ta { state } => self.ta(state as usize),
                 Op::Call { call, dst } => {
@@ -568,11 +577,15 @@ impl<'m, 'w> Machine<'m, 'w> {
 
     fn call(&mut self, site: &CallSite) -> Result<f64, RunError> {
         let Some(function) = site.function else { return Ok(f64::NAN) };
-        let mut values = [f64::NAN; 40];
+        let mut values = [f64::NAN; CALL_ARGS];
+        if site.args.len() > CALL_ARGS {
+            let values: Vec<f64> = site.args.iter().map(|arg| self.registers[*arg as usize]).collect();
+            return function(self, site, &values);
+        }
         for (value, arg) in values.iter_mut().zip(&site.args) {
             *value = self.registers[*arg as usize];
         }
-        function(self, site, &values[..site.args.len().min(40)])
+        function(self, site, &values[..site.args.len()])
     }
 
     /// The next element of a loop over a collection; false at its end.

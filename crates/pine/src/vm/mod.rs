@@ -20,6 +20,7 @@ mod run;
 mod security;
 mod slice;
 mod text;
+mod times;
 mod trades;
 mod values;
 

@@ -28,7 +28,7 @@ pub(super) fn find(name: &str) -> Option<Pure> {
         "math.pow" => |a| finite(a[0].powf(a[1])),
         "math.max" => |a| fold(a, f64::max),
         "math.min" => |a| fold(a, f64::min),
-        "math.avg" => |a| a.iter().sum::<f64>() / a.len() as f64,
+        "math.avg" => average,
         "math.round" => round,
         "math.todegrees" => |a| a[0].to_degrees(),
         "math.toradians" => |a| a[0].to_radians(),
@@ -51,6 +51,22 @@ fn replacement(a: &[f64]) -> f64 {
 /// Any `na` among the arguments gives `na`.
 fn fold(a: &[f64], f: fn(f64, f64) -> f64) -> f64 {
     if a.iter().any(|x| x.is_nan()) { f64::NAN } else { a.iter().copied().reduce(f).unwrap_or(f64::NAN) }
+}
+
+/// Two are added as they are. From three on TradingView carries along what each addition loses and takes it
+/// off at the end (W. Kahan's sum; measured on TradingView by PyneCore's authors).
+fn average(a: &[f64]) -> f64 {
+    if a.len() <= 2 {
+        return a.iter().fold(0.0, |sum, x| sum + x) / a.len() as f64;
+    }
+    let (mut sum, mut lost) = (0.0, 0.0);
+    for x in a {
+        let y = x - lost;
+        let next = sum + y;
+        lost = (next - sum) - y;
+        sum = next;
+    }
+    (sum - lost) / a.len() as f64
 }
 
 /// Half away from zero; with a precision, to so many decimals.

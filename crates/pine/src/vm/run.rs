@@ -333,6 +333,7 @@ pub(super) fn world<'w>(data: &DataContext<'w>, program: &Program) -> Result<Wor
         bars: data.bars,
         timeframe: data.timeframe,
         symbol: data.symbol,
+        version: program.version,
         zone,
         clock: Clock::default(),
         strings: Strings::default(),

@@ -194,6 +194,7 @@ fn evaluate(
         bars: context.bars,
         timeframe: context.timeframe,
         symbol: world.symbol,
+        version: world.version,
         zone: world.zone.clone(),
         clock: Default::default(),
         strings: std::mem::take(&mut world.strings),

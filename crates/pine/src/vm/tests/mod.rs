@@ -2,6 +2,7 @@
 
 mod collections;
 mod fills;
+mod times;
 
 use super::{ColumnStore, DataContext, ExecOptions, Outcome, Plan, RunError, Scratch, run};
 use crate::check::{CompileOptions, compile_with};
