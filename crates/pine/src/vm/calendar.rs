@@ -240,7 +240,13 @@ impl Clock {
     }
 
     /// The run of a session around a moment, its first millisecond and the first behind it.
-    pub fn run_around(&mut self, text: &str, session: &SessionSpans, zone: &str, ms: i64) -> Option<(i64, i64)> {
+    pub fn run_around(
+        &mut self,
+        text: &str,
+        session: &SessionSpans,
+        zone: &str,
+        ms: i64,
+    ) -> Option<(i64, i64)> {
         let key = (text.to_owned(), zone.to_owned());
         let known = self.runs.get(&key).copied().filter(|(from, to)| (*from..*to).contains(&ms));
         if known.is_some() && session.spans.len() == 1 {

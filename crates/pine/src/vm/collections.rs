@@ -5,6 +5,7 @@ use super::heap::{Missing, Object};
 use super::is_absent;
 use super::machine::{CallSite, Machine};
 use super::run::RunError;
+use super::statistics;
 use super::text::show;
 use super::values::Map;
 use crate::ir::Ty;
@@ -22,13 +23,13 @@ pub(super) fn find(name: &str) -> Option<Function> {
     Some(match name {
         "array.from" => |m, s, a| Ok(add(m, s, a.iter().copied().filter(|x| !is_absent(*x)).collect())),
         "array.size" => |m, s, a| array(m, s, a[0], |v| v.len() as f64),
-        "array.get" => |m, s, a| {
-            let k = index(m, s, a[0], a[1], 0)?;
-            array(m, s, a[0], |v| v[k])
+        "array.get" => |m, s, a| match index(m, s, a[0], a[1], 0)? {
+            Some(k) => array(m, s, a[0], |v| v[k]),
+            None => Ok(f64::NAN),
         },
-        "array.set" => |m, s, a| {
-            let k = index(m, s, a[0], a[1], 0)?;
-            array_mut(m, s, a[0], |v| v[k] = a[2])
+        "array.set" => |m, s, a| match index(m, s, a[0], a[1], 0)? {
+            Some(k) => array_mut(m, s, a[0], |v| v[k] = a[2]),
+            None => Ok(f64::NAN),
         },
         "array.push" => |m, s, a| {
             let size = length(m, s, a[0])?;
@@ -36,7 +37,10 @@ pub(super) fn find(name: &str) -> Option<Function> {
         },
         "array.unshift" => |m, s, a| grow(m, s, a[0], 0, &a[1..2]),
         "array.insert" => |m, s, a| {
-            let k = index(m, s, a[0], a[1], 1)?;
+            let k = match index(m, s, a[0], a[1], 1)? {
+                Some(k) => k,
+                None => length(m, s, a[0])?,
+            };
             grow(m, s, a[0], k, &a[2..3])
         },
         "array.pop" => |m, s, a| {
@@ -44,9 +48,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
             take(m, s, a[0], size.wrapping_sub(1))
         },
         "array.shift" => |m, s, a| take(m, s, a[0], 0),
-        "array.remove" => |m, s, a| {
-            let k = index(m, s, a[0], a[1], 0)?;
-            take(m, s, a[0], k)
+        "array.remove" => |m, s, a| match index(m, s, a[0], a[1], 0)? {
+            Some(k) => take(m, s, a[0], k),
+            None => Ok(f64::NAN),
         },
         "array.clear" => |m, s, a| {
             let size = length(m, s, a[0])?;
@@ -55,12 +59,9 @@ pub(super) fn find(name: &str) -> Option<Function> {
         },
         "array.reverse" => |m, s, a| array_mut(m, s, a[0], |v| v.reverse()),
         "array.fill" => |m, s, a| {
-            let (from, to) = (or(a, 2, 0.0), or(a, 3, f64::INFINITY));
-            array_mut(m, s, a[0], |v| {
-                let to = (to.max(0.0) as usize).min(v.len());
-                let from = (from.max(0.0) as usize).min(to);
-                v[from..to].fill(a[1]);
-            })
+            let size = length(m, s, a[0])?;
+            let (from, to) = bounds(m, s, "array.fill", size, (a.get(2), a.get(3)))?;
+            array_mut(m, s, a[0], |v| v[from..to].fill(a[1]))
         },
         "array.sort" => |m, s, a| {
             let texts = is_text(s);
@@ -70,14 +71,13 @@ pub(super) fn find(name: &str) -> Option<Function> {
             array_mut(m, s, a[0], |v| v.copy_from_slice(&values))
         },
         "array.sort_indices" => |m, s, a| {
-            let down = or(a, 1, 0.0) != 0.0;
             let values = copy(m, s, a[0])?;
             let mut at: Vec<usize> = (0..values.len()).collect();
-            let (texts, strings) = (is_text(s), &m.world.strings);
-            at.sort_by(|x, y| {
-                let (x, y) = if down { (values[*y], values[*x]) } else { (values[*x], values[*y]) };
-                if texts { strings.get(x).cmp(&strings.get(y)) } else { x.total_cmp(&y) }
-            });
+            let texts = is_text(s);
+            at.sort_by(|x, y| compare(m, values[*x], values[*y], texts));
+            if or(a, 1, 0.0) != 0.0 {
+                at.reverse();
+            }
             Ok(add(m, s, at.into_iter().map(|k| k as f64).collect()))
         },
         "array.copy" => |m, s, a| {
@@ -86,32 +86,26 @@ pub(super) fn find(name: &str) -> Option<Function> {
         },
         "array.slice" => |m, s, a| {
             let size = length(m, s, a[0])?;
-            let (from, to) = (a[1].trunc(), a[2].trunc());
-            if from >= 0.0 && from <= to && to <= size as f64 {
-                return Ok(m.world.heap.slice(a[0], from as usize, to as usize));
-            }
-            let message = format!("array.slice from {from} to {to} of an array with {size} elements");
-            Err(m.fail(message, s.span))
+            let (from, to) = bounds(m, s, "array.slice", size, (a.get(1), a.get(2)))?;
+            Ok(m.world.heap.slice(a[0], from, to))
         },
         "array.concat" => |m, s, a| {
             let (size, more) = (length(m, s, a[0])?, copy(m, s, a[1])?);
             grow(m, s, a[0], size, &more)?;
             Ok(a[0])
         },
-        "array.first" => |m, s, a| array(m, s, a[0], |v| v.first().copied().unwrap_or(f64::NAN)),
-        "array.last" => |m, s, a| array(m, s, a[0], |v| v.last().copied().unwrap_or(f64::NAN)),
+        "array.first" => |m, s, a| end(m, s, a[0], |v| v.first()),
+        "array.last" => |m, s, a| end(m, s, a[0], |v| v.last()),
         "array.includes" => |m, s, a| array(m, s, a[0], |v| f64::from(place(v.iter(), a[1]).is_some())),
         "array.indexof" => |m, s, a| array(m, s, a[0], |v| place(v.iter(), a[1]).map_or(-1.0, |k| k as f64)),
         "array.lastindexof" => |m, s, a| {
             array(m, s, a[0], |v| place(v.iter().rev(), a[1]).map_or(-1.0, |k| (v.len() - 1 - k) as f64))
         },
-        "array.binary_search" => |m, s, a| {
-            array(m, s, a[0], |v| v.binary_search_by(|x| x.total_cmp(&a[1])).map_or(-1.0, |k| k as f64))
-        },
+        "array.binary_search" => |m, s, a| array(m, s, a[0], |v| search(v, a[1])),
         "array.binary_search_leftmost" => |m, s, a| {
             array(m, s, a[0], |v| {
                 let k = v.partition_point(|x| *x < a[1]);
-                if v.get(k) == Some(&a[1]) { k as f64 } else { k as f64 - 1.0 }
+                if v.get(k) == Some(&a[1]) { k as f64 } else { k.saturating_sub(1) as f64 }
             })
         },
         "array.binary_search_rightmost" => |m, s, a| {
@@ -120,57 +114,64 @@ pub(super) fn find(name: &str) -> Option<Function> {
                 if k > 0 && v[k - 1] == a[1] { k as f64 - 1.0 } else { k as f64 }
             })
         },
-        "array.sum" => |m, s, a| array(m, s, a[0], |v| values_of(v).sum()),
-        "array.avg" => |m, s, a| array(m, s, a[0], mean),
+        "array.sum" => |m, s, a| array(m, s, a[0], statistics::sum),
+        "array.avg" => |m, s, a| array(m, s, a[0], statistics::mean),
         "array.min" => |m, s, a| nth(m, s, a, false),
         "array.max" => |m, s, a| nth(m, s, a, true),
         "array.range" => |m, s, a| {
             array(m, s, a[0], |v| {
-                let (low, high) =
-                    values_of(v).fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
-                if high >= low { high - low } else { f64::NAN }
+                let sorted = statistics::sorted(v);
+                sorted.first().zip(sorted.last()).map_or(f64::NAN, |(low, high)| high - low)
             })
         },
-        "array.median" => |m, s, a| array(m, s, a[0], |v| percentile(v, 50.0, true)),
-        "array.mode" => |m, s, a| array(m, s, a[0], mode),
-        "array.variance" => |m, s, a| {
-            let biased = or(a, 1, 1.0) != 0.0;
-            array(m, s, a[0], |v| variance(v, biased))
-        },
-        "array.stdev" => |m, s, a| {
-            let biased = or(a, 1, 1.0) != 0.0;
-            array(m, s, a[0], |v| variance(v, biased).sqrt())
-        },
+        "array.median" => |m, s, a| array(m, s, a[0], statistics::median),
+        "array.mode" => |m, s, a| array(m, s, a[0], statistics::mode),
+        "array.variance" => |m, s, a| array(m, s, a[0], |v| statistics::variance(v, or(a, 1, 1.0) != 0.0)),
+        "array.stdev" => {
+            |m, s, a| array(m, s, a[0], |v| statistics::variance(v, or(a, 1, 1.0) != 0.0).sqrt())
+        }
         "array.covariance" => |m, s, a| {
             let (x, y) = (copy(m, s, a[0])?, copy(m, s, a[1])?);
-            let n = x.len().min(y.len()) as f64;
-            let (mx, my) = (mean(&x), mean(&y));
-            let sum: f64 = x.iter().zip(&y).map(|(x, y)| (x - mx) * (y - my)).sum();
-            Ok(sum / if or(a, 2, 1.0) != 0.0 { n } else { n - 1.0 })
+            if x.len() != y.len() {
+                let message =
+                    format!("array.covariance of {} and {} elements: as many are needed", x.len(), y.len());
+                return Err(m.fail(message, s.span));
+            }
+            Ok(statistics::covariance(&x, &y, or(a, 2, 1.0) != 0.0))
         },
         "array.standardize" => |m, s, a| {
             let values = copy(m, s, a[0])?;
-            let (mean, deviation) = (mean(&values), variance(&values, true).sqrt());
-            let out =
-                values.iter().map(|x| if deviation == 0.0 { 1.0 } else { (x - mean) / deviation }).collect();
-            Ok(add(m, s, out))
+            let (mean, deviation) = (statistics::mean(&values), statistics::variance(&values, true).sqrt());
+            let score = |x: f64| match deviation {
+                _ if x.is_nan() => x,
+                0.0 => 1.0,
+                _ => (x - mean) / deviation,
+            };
+            Ok(add(m, s, values.into_iter().map(score).collect()))
         },
         "array.abs" => |m, s, a| {
             let values = copy(m, s, a[0])?;
             Ok(add(m, s, values.iter().map(|x| x.abs()).collect()))
         },
-        "array.percentile_linear_interpolation" => |m, s, a| array(m, s, a[0], |v| percentile(v, a[1], true)),
-        "array.percentile_nearest_rank" => |m, s, a| array(m, s, a[0], |v| percentile(v, a[1], false)),
-        "array.percentrank" => |m, s, a| {
-            let k = index(m, s, a[0], a[1], 0)?;
-            array(m, s, a[0], |v| {
-                let below = v.iter().enumerate().filter(|(i, x)| *i != k && **x <= v[k]).count();
-                below as f64 / (v.len() as f64 - 1.0) * 100.0
-            })
+        "array.percentile_linear_interpolation" => |m, s, a| {
+            percentage(m, s, a[1])?;
+            array(m, s, a[0], |v| statistics::percentile_linear(v, a[1]))
         },
-        "array.every" => {
-            |m, s, a| array(m, s, a[0], |v| f64::from(v.iter().all(|x| super::fold::truthy(*x))))
-        }
+        "array.percentile_nearest_rank" => |m, s, a| {
+            percentage(m, s, a[1])?;
+            array(m, s, a[0], |v| statistics::percentile_nearest(v, a[1]))
+        },
+        "array.percentrank" => |m, s, a| {
+            let (size, at) = (length(m, s, a[0])?, or(a, 1, 0.0));
+            if size > 0 && !(0.0..size as f64).contains(&at) {
+                return Err(outside(m, s, at, size));
+            }
+            array(m, s, a[0], |v| statistics::percent_rank(v, at.max(0.0) as usize))
+        },
+        // All of none is false here, measured on TradingView.
+        "array.every" => |m, s, a| {
+            array(m, s, a[0], |v| f64::from(!v.is_empty() && v.iter().all(|x| super::fold::truthy(*x))))
+        },
         "array.some" => |m, s, a| array(m, s, a[0], |v| f64::from(v.iter().any(|x| super::fold::truthy(*x)))),
         "array.join" => |m, s, a| {
             let separator = m.world.strings.get(or(a, 1, f64::NAN)).unwrap_or(",").to_owned();
@@ -286,34 +287,94 @@ fn copy(m: &Machine<'_, '_>, site: &CallSite, handle: f64) -> std::result::Resul
     m.world.heap.array(handle).map(<[f64]>::to_vec).map_err(|why| missing(m, site, why))
 }
 
-/// A position from the front, or from the back when negative; `more` allows one past the end.
+/// A position from the front or, since version 6, from the back when negative; `more` allows one past the
+/// end. None for na, which reaches no element.
 fn index(
     m: &Machine<'_, '_>,
     site: &CallSite,
     handle: f64,
     at: f64,
     more: usize,
-) -> std::result::Result<usize, RunError> {
+) -> std::result::Result<Option<usize>, RunError> {
     let size = length(m, site, handle)?;
-    let k = if at < 0.0 { at.trunc() + size as f64 } else { at.trunc() };
-    if k >= 0.0 && k < (size + more) as f64 {
-        return Ok(k as usize);
+    let from_back = at < 0.0 && m.world.version >= 6;
+    let k = if from_back { at.trunc() + size as f64 } else { at.trunc() };
+    if k.is_nan() {
+        return Ok(None);
     }
-    Err(m.fail(format!("index {at} is out of bounds: the array has {size} elements"), site.span))
+    if k >= 0.0 && k < (size + more) as f64 {
+        return Ok(Some(k as usize));
+    }
+    Err(outside(m, site, at, size))
+}
+
+fn outside(m: &Machine<'_, '_>, site: &CallSite, at: f64, size: usize) -> RunError {
+    m.fail(format!("index {at} is out of bounds: the array has {size} elements"), site.span)
+}
+
+/// A part of an array: from an element that is there, to at most one past the last. na stands for the ends.
+fn bounds(
+    m: &Machine<'_, '_>,
+    site: &CallSite,
+    what: &str,
+    size: usize,
+    (from, to): (Option<&f64>, Option<&f64>),
+) -> std::result::Result<(usize, usize), RunError> {
+    let or = |x: Option<&f64>, default: f64| x.filter(|x| !x.is_nan()).map_or(default, |x| x.trunc());
+    let (from, to) = (or(from, 0.0), or(to, size as f64));
+    if from >= 0.0 && from < size as f64 && from <= to && to <= size as f64 {
+        return Ok((from as usize, to as usize));
+    }
+    Err(m.fail(format!("{what} from {from} to {to} of an array with {size} elements"), site.span))
+}
+
+fn percentage(m: &Machine<'_, '_>, site: &CallSite, x: f64) -> std::result::Result<(), RunError> {
+    if x.is_nan() || (0.0..=100.0).contains(&x) {
+        return Ok(());
+    }
+    Err(m.fail(format!("{x} is no percentage: it takes 0 to 100"), site.span))
+}
+
+/// The first or last element; an array without elements has none.
+fn end(m: &Machine<'_, '_>, site: &CallSite, handle: f64, f: fn(&[f64]) -> Option<&f64>) -> Result {
+    let values = m.world.heap.array(handle).map_err(|why| missing(m, site, why))?;
+    f(values)
+        .copied()
+        .ok_or_else(|| m.fail("an empty array has no first and no last element".into(), site.span))
+}
+
+/// Halving the range until the value is met; -1 when it is not there.
+fn search(v: &[f64], x: f64) -> f64 {
+    let (mut low, mut high) = (0, v.len());
+    while low < high {
+        // The middle of the closed range low..=high-1.
+        let middle = (low + high - 1) / 2;
+        if v[middle] == x {
+            return middle as f64;
+        }
+        if x < v[middle] { high = middle } else { low = middle + 1 }
+    }
+    -1.0
 }
 
 fn is_text(site: &CallSite) -> bool {
     matches!(site.types.first(), Some(Ty::Array(inner)) if **inner == Ty::Str)
 }
 
+/// Ascending, or that turned round.
 fn sort(m: &Machine<'_, '_>, values: &mut [f64], texts: bool, down: bool) {
-    if texts {
-        values.sort_by(|a, b| m.world.strings.get(*a).cmp(&m.world.strings.get(*b)));
-    } else {
-        values.sort_by(f64::total_cmp);
-    }
+    values.sort_by(|a, b| compare(m, *a, *b, texts));
     if down {
         values.reverse();
+    }
+}
+
+/// na comes after every number and before every text.
+fn compare(m: &Machine<'_, '_>, a: f64, b: f64, texts: bool) -> std::cmp::Ordering {
+    let strings = &m.world.strings;
+    match texts {
+        true => strings.get(a).cmp(&strings.get(b)),
+        false => a.is_nan().cmp(&b.is_nan()).then(a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal)),
     }
 }
 
@@ -322,65 +383,14 @@ fn place<'v>(mut values: impl Iterator<Item = &'v f64>, x: f64) -> Option<usize>
     values.position(|v| *v == x || (v - x).abs() <= 1e-10 || (v.is_nan() && x.is_nan()))
 }
 
-fn values_of(v: &[f64]) -> impl Iterator<Item = f64> + '_ {
-    v.iter().copied().filter(|x| !x.is_nan())
-}
-
-fn mean(v: &[f64]) -> f64 {
-    let (n, sum) = values_of(v).fold((0.0, 0.0), |(n, s), x| (n + 1.0, s + x));
-    sum / n
-}
-
-fn variance(v: &[f64], biased: bool) -> f64 {
-    let mean = mean(v);
-    let n = values_of(v).count() as f64;
-    let sum: f64 = values_of(v).map(|x| (x - mean) * (x - mean)).sum();
-    sum / if biased { n } else { n - 1.0 }
-}
-
+/// The `nth` smallest or largest number; na when there are not so many.
 fn nth(m: &Machine<'_, '_>, s: &CallSite, a: &[f64], largest: bool) -> Result {
-    let k = or(a, 1, 0.0).max(0.0) as usize;
+    let k = or(a, 1, 0.0).trunc();
     array(m, s, a[0], |v| {
-        if k == 0 {
-            let pick = if largest { f64::max } else { f64::min };
-            return values_of(v).reduce(pick).unwrap_or(f64::NAN);
-        }
-        let mut sorted: Vec<f64> = values_of(v).collect();
-        sorted.sort_by(f64::total_cmp);
-        if largest {
-            sorted.reverse();
-        }
-        sorted.get(k).copied().unwrap_or(f64::NAN)
+        let sorted = statistics::sorted(v);
+        let k = if largest { sorted.len() as f64 - 1.0 - k } else { k };
+        if k >= 0.0 { sorted.get(k as usize).copied().unwrap_or(f64::NAN) } else { f64::NAN }
     })
-}
-
-/// The most frequent value, the smallest of equals.
-fn mode(v: &[f64]) -> f64 {
-    let mut sorted: Vec<f64> = values_of(v).collect();
-    sorted.sort_by(f64::total_cmp);
-    let (mut best, mut most) = (f64::NAN, 0);
-    for group in sorted.chunk_by(|a, b| a == b) {
-        if group.len() > most {
-            (best, most) = (group[0], group.len());
-        }
-    }
-    best
-}
-
-pub(super) fn percentile(v: &[f64], percent: f64, linear: bool) -> f64 {
-    let mut sorted: Vec<f64> = values_of(v).collect();
-    sorted.sort_by(f64::total_cmp);
-    let n = sorted.len();
-    if n == 0 || !(0.0..=100.0).contains(&percent) {
-        return f64::NAN;
-    }
-    if !linear {
-        let rank = (percent / 100.0 * n as f64).ceil().max(1.0) as usize;
-        return sorted[rank - 1];
-    }
-    let at = percent / 100.0 * (n - 1) as f64;
-    let (low, part) = (at.floor() as usize, at.fract());
-    sorted[low] + part * (sorted[(low + 1).min(n - 1)] - sorted[low])
 }
 
 fn map(m: &Machine<'_, '_>, site: &CallSite, handle: f64, f: impl FnOnce(&Map) -> f64) -> Result {

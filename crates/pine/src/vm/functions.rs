@@ -7,7 +7,7 @@ use super::orders::OrderKind;
 use super::run::{DataContext, RunError};
 use super::{collections, matrices, pure, text, times, trades};
 use springtide_domain::{SymbolKind, Timeframe};
-use springtide_engine::broker::Broker;
+use springtide_engine::{Trade, broker::Broker};
 
 /// A function of the machine; arguments by position.
 pub(super) type Function = fn(&mut Machine<'_, '_>, &CallSite, &[f64]) -> Result<f64, RunError>;
@@ -168,9 +168,20 @@ fn broker_get(name: &str) -> Option<BrokerGet> {
         "strategy.avg_trade" => |b, _| b.net_profit() / b.closed_trades().len() as f64,
         "strategy.avg_winning_trade" => |b, _| b.gross_profit() / f64::from(b.wins()),
         "strategy.avg_losing_trade" => |b, _| b.gross_loss() / f64::from(b.losses()),
+        "strategy.avg_trade_percent" => |b, w| average_percent(b, w, |_| true),
+        "strategy.avg_winning_trade_percent" => |b, w| average_percent(b, w, |profit| profit > 0.0),
+        "strategy.avg_losing_trade_percent" => |b, w| -average_percent(b, w, |profit| profit < 0.0),
         "strategy.initial_capital" => |b, _| b.initial_capital(),
         _ => return None,
     })
+}
+
+/// Mean profit of some of the closed trades in percent of what their entries cost; na without any.
+fn average_percent(b: &Broker<'_>, w: &World<'_>, which: fn(f64) -> bool) -> f64 {
+    let trades = b.closed_trades().iter().filter(|t| which(t.profit));
+    let percent = |t: &Trade| t.profit / (t.qty * t.entry_price * w.symbol.point_value) * 100.0;
+    let (n, sum) = trades.fold((0.0, 0.0), |(n, sum), t| (n + 1.0, sum + percent(t)));
+    sum / n
 }
 
 /// Variables known before the first bar.

@@ -11,6 +11,8 @@ use super::pure::{MAX_ARGS, Pure};
 use super::run::{LogLine, RunError};
 use super::values::Strings;
 use crate::ir::{Bin, Ty, Un};
+use regex_lite::Regex;
+use rustc_hash::FxHashMap;
 use springtide_domain::{BarsView, Span, SymbolInfo, Timeframe};
 use springtide_engine::{
     broker::Broker,
@@ -226,6 +228,8 @@ pub(super) struct World<'w> {
     pub zone: Zone,
     pub clock: Clock,
     pub strings: Strings,
+    /// Regular expressions by their text's handle, or why one is none.
+    pub patterns: FxHashMap<u32, Result<Regex, String>>,
     pub heap: Heap,
     /// Values of inputs' enums: member names, for `str.tostring`.
     pub enums: Vec<(String, Vec<String>)>,

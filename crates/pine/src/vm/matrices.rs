@@ -1,10 +1,12 @@
 //! `matrix.*`.
 
-use super::collections::{self, percentile};
+use super::collections;
 use super::functions::Function;
 use super::heap::Object;
+use super::linear::{self, identity, product, transpose};
 use super::machine::{CallSite, Machine};
 use super::run::RunError;
+use super::statistics;
 use super::values::Matrix;
 use crate::ir::Ty;
 
@@ -15,25 +17,21 @@ pub(super) fn find(name: &str) -> Option<Function> {
     Some(match name {
         "matrix.new" => |m, s, a| {
             let (rows, columns) = (size(a, 0), size(a, 1));
-            if rows * columns > 100_000 {
-                return Err(m.fail(
-                    format!("a matrix of {rows} x {columns}; it takes at most 100,000 elements"),
-                    s.span,
-                ));
-            }
+            within_limit(m, s, rows, columns)?;
             let fill = a.get(2).copied().filter(|x| !super::is_absent(*x)).unwrap_or(f64::NAN);
             Ok(add(m, s, Matrix { rows, columns, values: vec![fill; rows * columns] }))
         },
         "matrix.rows" => |m, s, a| Ok(get(m, s, a[0])?.rows as f64),
         "matrix.columns" => |m, s, a| Ok(get(m, s, a[0])?.columns as f64),
         "matrix.elements_count" => |m, s, a| Ok(get(m, s, a[0])?.values.len() as f64),
-        "matrix.get" => |m, s, a| {
-            let k = cell(m, s, a)?;
-            Ok(get(m, s, a[0])?.values[k])
+        // na as a place reaches no element, measured on TradingView.
+        "matrix.get" => |m, s, a| match cell(m, s, a)? {
+            Some(k) => Ok(get(m, s, a[0])?.values[k]),
+            None => Ok(f64::NAN),
         },
-        "matrix.set" => |m, s, a| {
-            let k = cell(m, s, a)?;
-            change(m, s, a[0], |v| v.values[k] = a[3])
+        "matrix.set" => |m, s, a| match cell(m, s, a)? {
+            Some(k) => change(m, s, a[0], |v| v.values[k] = a[3]),
+            None => Ok(f64::NAN),
         },
         "matrix.fill" => |m, s, a| {
             change(m, s, a[0], |v| {
@@ -52,12 +50,18 @@ pub(super) fn find(name: &str) -> Option<Function> {
         },
         "matrix.row" => |m, s, a| {
             let v = get(m, s, a[0])?;
+            if a[1].is_nan() {
+                return Ok(f64::NAN);
+            }
             let r = line(m, s, a[1], v.rows)?;
             let row = v.values[r * v.columns..(r + 1) * v.columns].to_vec();
             Ok(collections::add(m, s, row))
         },
         "matrix.col" => |m, s, a| {
             let v = get(m, s, a[0])?;
+            if a[1].is_nan() {
+                return Ok(f64::NAN);
+            }
             let c = line(m, s, a[1], v.columns)?;
             let column = (0..v.rows).map(|r| v.values[r * v.columns + c]).collect();
             Ok(collections::add(m, s, column))
@@ -179,59 +183,108 @@ pub(super) fn find(name: &str) -> Option<Function> {
         "matrix.diff" => |m, s, a| combine(m, s, a, |x, y| x - y),
         "matrix.mult" => mult,
         "matrix.pow" => |m, s, a| {
-            let base = get(m, s, a[0])?.clone();
-            let mut out = identity(base.rows);
-            for _ in 0..size(a, 1).min(4_096) {
-                out = product(&out, &base);
+            let base = square(m, s, a[0], "matrix.pow")?;
+            let times = a[1].trunc();
+            if !(0.0..=1e15).contains(&times) {
+                return Err(m.fail(format!("matrix.pow takes a power of 0 and above, not {}", a[1]), s.span));
             }
+            let out = linear::power(base, times as u64);
             Ok(add(m, s, out))
         },
-        "matrix.det" => |m, s, a| Ok(determinant(get(m, s, a[0])?)),
+        "matrix.kron" => |m, s, a| {
+            let (left, right) = (get(m, s, a[0])?, get(m, s, a[1])?);
+            within_limit(m, s, left.rows * right.rows, left.columns * right.columns)?;
+            let out = linear::kronecker(left, right);
+            Ok(add(m, s, out))
+        },
+        "matrix.det" => |m, s, a| Ok(linear::determinant(square(m, s, a[0], "matrix.det")?)),
         "matrix.inv" => |m, s, a| {
-            let out = inverse(get(m, s, a[0])?);
+            let out = linear::inverse(square(m, s, a[0], "matrix.inv")?);
             Ok(out.map_or(f64::NAN, |v| add(m, s, v)))
+        },
+        "matrix.pinv" => |m, s, a| {
+            let out = linear::pseudoinverse(get(m, s, a[0])?);
+            Ok(add(m, s, out))
+        },
+        "matrix.rank" => |m, s, a| Ok(linear::rank(get(m, s, a[0])?) as f64),
+        "matrix.eigenvalues" => |m, s, a| {
+            let (values, _) = linear::eigen(square(m, s, a[0], "matrix.eigenvalues")?);
+            Ok(collections::add(m, s, values))
+        },
+        "matrix.eigenvectors" => |m, s, a| {
+            let (_, vectors) = linear::eigen(square(m, s, a[0], "matrix.eigenvectors")?);
+            Ok(add(m, s, vectors))
         },
         "matrix.trace" => |m, s, a| {
             let v = get(m, s, a[0])?;
             Ok((0..v.rows.min(v.columns)).map(|k| v.values[k * v.columns + k]).sum())
         },
-        "matrix.avg" => |m, s, a| {
-            let v = get(m, s, a[0])?;
-            let known = || v.values.iter().filter(|x| !x.is_nan());
-            Ok(known().sum::<f64>() / known().count() as f64)
-        },
-        "matrix.min" => |m, s, a| {
-            Ok(get(m, s, a[0])?
-                .values
-                .iter()
-                .copied()
-                .filter(|x| !x.is_nan())
-                .reduce(f64::min)
-                .unwrap_or(f64::NAN))
-        },
-        "matrix.max" => |m, s, a| {
-            Ok(get(m, s, a[0])?
-                .values
-                .iter()
-                .copied()
-                .filter(|x| !x.is_nan())
-                .reduce(f64::max)
-                .unwrap_or(f64::NAN))
-        },
-        "matrix.median" => |m, s, a| Ok(percentile(&get(m, s, a[0])?.values, 50.0, true)),
+        "matrix.avg" => |m, s, a| Ok(statistics::mean(&get(m, s, a[0])?.values)),
+        "matrix.min" => {
+            |m, s, a| Ok(statistics::numbers(&get(m, s, a[0])?.values).reduce(f64::min).unwrap_or(f64::NAN))
+        }
+        "matrix.max" => {
+            |m, s, a| Ok(statistics::numbers(&get(m, s, a[0])?.values).reduce(f64::max).unwrap_or(f64::NAN))
+        }
+        "matrix.median" => |m, s, a| Ok(statistics::median(&get(m, s, a[0])?.values)),
+        "matrix.mode" => |m, s, a| Ok(statistics::mode(&get(m, s, a[0])?.values)),
         "matrix.is_square" => |m, s, a| test(m, s, a, |v| v.rows == v.columns),
         "matrix.is_zero" => |m, s, a| test(m, s, a, |v| v.values.iter().all(|x| *x == 0.0)),
         "matrix.is_binary" => |m, s, a| test(m, s, a, |v| v.values.iter().all(|x| *x == 0.0 || *x == 1.0)),
         "matrix.is_identity" => |m, s, a| test(m, s, a, |v| v.rows == v.columns && *v == identity(v.rows)),
         "matrix.is_symmetric" => |m, s, a| test(m, s, a, |v| v.rows == v.columns && transpose(v) == *v),
-        "matrix.is_diagonal" => |m, s, a| {
+        "matrix.is_antisymmetric" => |m, s, a| {
             test(m, s, a, |v| {
-                v.rows == v.columns
-                    && v.values.iter().enumerate().all(|(k, x)| k / v.columns == k % v.columns || *x == 0.0)
+                let mirrored = transpose(v);
+                v.rows == v.columns && v.values.iter().zip(&mirrored.values).all(|(x, y)| *x == -y)
+            })
+        },
+        "matrix.is_diagonal" => |m, s, a| test(m, s, a, |v| only(v, |r, c| r == c)),
+        "matrix.is_antidiagonal" => |m, s, a| test(m, s, a, |v| only(v, |r, c| r + c + 1 == v.rows)),
+        "matrix.is_triangular" => {
+            |m, s, a| test(m, s, a, |v| only(v, |r, c| r <= c) || only(v, |r, c| r >= c))
+        }
+        "matrix.is_stochastic" => |m, s, a| {
+            test(m, s, a, |v| {
+                v.values.chunks(v.columns.max(1)).all(|row| (statistics::sum(row) - 1.0).abs() <= 1e-10)
             })
         },
         _ => return None,
     })
+}
+
+/// Square, and zero wherever `may` says no.
+fn only(v: &Matrix, may: impl Fn(usize, usize) -> bool) -> bool {
+    let n = v.columns.max(1);
+    v.rows == v.columns && v.values.iter().enumerate().all(|(k, x)| *x == 0.0 || may(k / n, k % n))
+}
+
+/// Most elements of a matrix; the language's own limit.
+const ELEMENTS_MAX: usize = 100_000;
+
+fn within_limit(
+    m: &Machine<'_, '_>,
+    s: &CallSite,
+    rows: usize,
+    columns: usize,
+) -> std::result::Result<(), RunError> {
+    if rows.saturating_mul(columns) <= ELEMENTS_MAX {
+        return Ok(());
+    }
+    Err(m.fail(format!("a matrix of {rows} x {columns}; it takes at most {ELEMENTS_MAX} elements"), s.span))
+}
+
+fn square<'x>(
+    m: &'x Machine<'_, '_>,
+    s: &CallSite,
+    handle: f64,
+    what: &str,
+) -> std::result::Result<&'x Matrix, RunError> {
+    let v = get(m, s, handle)?;
+    if v.rows == v.columns {
+        return Ok(v);
+    }
+    Err(m.fail(format!("{what} of a matrix of {} x {}: it must be square", v.rows, v.columns), s.span))
 }
 
 fn size(a: &[f64], k: usize) -> usize {
@@ -270,10 +323,12 @@ fn line(m: &Machine<'_, '_>, s: &CallSite, at: f64, count: usize) -> std::result
     Err(m.fail(format!("row or column {at} is out of bounds: there are {count}"), s.span))
 }
 
-fn cell(m: &Machine<'_, '_>, s: &CallSite, a: &[f64]) -> std::result::Result<usize, RunError> {
+fn cell(m: &Machine<'_, '_>, s: &CallSite, a: &[f64]) -> std::result::Result<Option<usize>, RunError> {
     let v = get(m, s, a[0])?;
-    let (rows, columns) = (v.rows, v.columns);
-    Ok(line(m, s, a[1], rows)? * columns + line(m, s, a[2], columns)?)
+    if a[1].is_nan() || a[2].is_nan() {
+        return Ok(None);
+    }
+    Ok(Some(line(m, s, a[1], v.rows)? * v.columns + line(m, s, a[2], v.columns)?))
 }
 
 fn list(m: &Machine<'_, '_>, a: &[f64], k: usize) -> Option<Vec<f64>> {
@@ -282,27 +337,6 @@ fn list(m: &Machine<'_, '_>, a: &[f64], k: usize) -> Option<Vec<f64>> {
 
 fn test(m: &Machine<'_, '_>, s: &CallSite, a: &[f64], f: fn(&Matrix) -> bool) -> Result {
     Ok(f64::from(f(get(m, s, a[0])?)))
-}
-
-fn transpose(v: &Matrix) -> Matrix {
-    let values = (0..v.columns).flat_map(|c| (0..v.rows).map(move |r| v.values[r * v.columns + c])).collect();
-    Matrix { rows: v.columns, columns: v.rows, values }
-}
-
-fn identity(n: usize) -> Matrix {
-    let values = (0..n * n).map(|k| f64::from(k / n == k % n)).collect();
-    Matrix { rows: n, columns: n, values }
-}
-
-fn product(a: &Matrix, b: &Matrix) -> Matrix {
-    let mut out = Matrix { rows: a.rows, columns: b.columns, values: vec![0.0; a.rows * b.columns] };
-    for r in 0..a.rows {
-        for c in 0..b.columns {
-            out.values[r * b.columns + c] =
-                (0..a.columns).map(|k| a.values[r * a.columns + k] * b.values[k * b.columns + c]).sum();
-        }
-    }
-    out
 }
 
 /// The second operand is a matrix of the same shape or a number.
@@ -347,62 +381,4 @@ fn mult(m: &mut Machine<'_, '_>, s: &CallSite, a: &[f64]) -> Result {
             Ok(add(m, s, out))
         }
     }
-}
-
-/// Gaussian elimination with partial pivoting.
-fn determinant(v: &Matrix) -> f64 {
-    if v.rows != v.columns {
-        return f64::NAN;
-    }
-    let n = v.rows;
-    let mut x = v.values.clone();
-    let mut det = 1.0;
-    for k in 0..n {
-        let pivot = (k..n).max_by(|a, b| x[a * n + k].abs().total_cmp(&x[b * n + k].abs())).unwrap_or(k);
-        if x[pivot * n + k] == 0.0 {
-            return 0.0;
-        }
-        if pivot != k {
-            (0..n).for_each(|c| x.swap(k * n + c, pivot * n + c));
-            det = -det;
-        }
-        det *= x[k * n + k];
-        for r in k + 1..n {
-            let factor = x[r * n + k] / x[k * n + k];
-            (k..n).for_each(|c| x[r * n + c] -= factor * x[k * n + c]);
-        }
-    }
-    det
-}
-
-/// Gauss-Jordan; none when singular.
-fn inverse(v: &Matrix) -> Option<Matrix> {
-    if v.rows != v.columns {
-        return None;
-    }
-    let n = v.rows;
-    let (mut x, mut out) = (v.values.clone(), identity(n));
-    for k in 0..n {
-        let pivot = (k..n).max_by(|a, b| x[a * n + k].abs().total_cmp(&x[b * n + k].abs()))?;
-        if x[pivot * n + k] == 0.0 {
-            return None;
-        }
-        for c in 0..n {
-            x.swap(k * n + c, pivot * n + c);
-            out.values.swap(k * n + c, pivot * n + c);
-        }
-        let scale = x[k * n + k];
-        for c in 0..n {
-            x[k * n + c] /= scale;
-            out.values[k * n + c] /= scale;
-        }
-        for r in (0..n).filter(|r| *r != k) {
-            let factor = x[r * n + k];
-            for c in 0..n {
-                x[r * n + c] -= factor * x[k * n + c];
-                out.values[r * n + c] -= factor * out.values[k * n + c];
-            }
-        }
-    }
-    Some(out)
 }

@@ -337,6 +337,7 @@ pub(super) fn world<'w>(data: &DataContext<'w>, program: &Program) -> Result<Wor
         zone,
         clock: Clock::default(),
         strings: Strings::default(),
+        patterns: Default::default(),
         heap: Heap::default(),
         enums: enums.collect(),
         logs: Vec::new(),

@@ -198,6 +198,7 @@ fn evaluate(
         zone: world.zone.clone(),
         clock: Default::default(),
         strings: std::mem::take(&mut world.strings),
+        patterns: Default::default(),
         heap: Default::default(),
         enums: world.enums.clone(),
         logs: Vec::new(),

@@ -68,12 +68,7 @@ fn zone_name(m: &Machine<'_, '_>, handle: Option<&f64>) -> String {
     }
 }
 
-fn part(
-    m: &mut Machine<'_, '_>,
-    site: &CallSite,
-    a: &[f64],
-    f: fn(&Parts) -> i64,
-) -> Result<f64, RunError> {
+fn part(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64], f: fn(&Parts) -> i64) -> Result<f64, RunError> {
     if a[0].is_nan() {
         return Ok(f64::NAN);
     }

@@ -2,6 +2,7 @@
 
 mod collections;
 mod fills;
+mod text;
 mod times;
 
 use super::{ColumnStore, DataContext, ExecOptions, Outcome, Plan, RunError, Scratch, run};
