@@ -14,6 +14,10 @@ mod workspace;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // This program started by itself, to watch over child processes.
+    if let Some(code) = springtide_runtime::process::enter(std::env::args_os()) {
+        return code;
+    }
     exit::restore_sigpipe();
     match args::parse() {
         Ok(command) => exit::finish(commands::run(command)),

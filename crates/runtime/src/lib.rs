@@ -7,6 +7,7 @@
 //! - [`CancelToken`], [`TaskCtx`]: how a running task learns that it should stop.
 //! - [`limit`]: rate limits, retries and circuit breakers.
 //! - [`permit`]: how many pieces of waiting work may be under way, found by measurement.
+//! - `process`: child processes under watch, with limits, ended whole (Linux).
 //! - [`Registry`]: what runs where, since when, and what became of the rest.
 //!
 //! ```
@@ -77,6 +78,8 @@ pub mod permit;
 pub mod policy;
 mod pool;
 mod priority;
+#[cfg(target_os = "linux")]
+pub mod process;
 mod registry;
 mod watch;
 
