@@ -105,3 +105,16 @@ fn usage_errors_name_the_remedy() {
         assert!(text(&out.stderr).contains(want), "{args:?}: {}", text(&out.stderr));
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_program_watches_its_own_children() {
+    let folder = tempfile::tempdir().expect("folder");
+    for case in ["sequential", "concurrent"] {
+        let out = tide(folder.path(), &["bench", "process", "--case", case, "--scale", "0.1"]);
+        assert_eq!(code(&out), 0, "{}", text(&out.stderr));
+        let figures: serde_json::Value = serde_json::from_slice(&out.stdout).expect("figures");
+        assert_eq!(figures["items"], 50.0);
+        assert!(figures["cpu_s"].as_f64() > Some(0.0), "the children's time counts: {figures}");
+    }
+}

@@ -16,6 +16,7 @@ pub mod files;
 mod meter;
 pub mod page;
 mod place;
+pub mod process;
 mod report;
 mod rng;
 pub mod run;
@@ -134,7 +135,7 @@ pub trait Scenario: Sync {
 
 /// All scenarios, in the order in which they are shown.
 pub fn all() -> &'static [&'static dyn Scenario] {
-    &[&files::Files]
+    &[&files::Files, &process::Processes]
 }
 
 /// The scenario of that name.
