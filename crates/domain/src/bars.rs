@@ -122,6 +122,7 @@ pub struct OwnedBars {
 
 impl OwnedBars {
     /// Appends one bar; `time` in epoch milliseconds.
+    #[inline]
     pub fn push(&mut self, time: i64, open: f64, high: f64, low: f64, close: f64, volume: f64) {
         self.time.push(time);
         self.open.push(open);

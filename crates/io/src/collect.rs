@@ -161,17 +161,48 @@ impl Batch {
         self.jumps.clear();
     }
 
-    /// Adds a good row that stands on `line` (from 1 within the part).
-    #[inline(always)]
-    pub(crate) fn push(&mut self, row: &Row, line: u64) {
-        if line != self.next_line {
-            self.jumps.push((self.bars.time.len(), line));
+    /// Makes room for more rows.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.bars.time.reserve(rows);
+        let bars = &mut self.bars;
+        for column in [&mut bars.open, &mut bars.high, &mut bars.low, &mut bars.close, &mut bars.volume] {
+            column.reserve(rows);
         }
-        self.next_line = line + 1;
-        self.descends |= self.bars.time.last().is_some_and(|t| *t >= row.time);
-        self.missing_volume += u64::from(row.volume.is_nan());
-        self.rows += 1;
-        self.bars.push(row.time, row.open, row.high, row.low, row.close, row.volume);
+    }
+
+    /// Adds a good row that stands on `line` (from 1 within the part).
+    pub(crate) fn push(&mut self, row: &Row, line: u64) {
+        let mut block = Block::default();
+        block.push(row);
+        self.push_rows(&mut block, line);
+    }
+
+    /// Adds good rows that stand on the lines up to the present one, and leaves the block empty.
+    pub(crate) fn push_block(&mut self, block: &mut Block) {
+        self.push_rows(block, self.lines + 1 - block.count as u64);
+    }
+
+    /// Adds good rows that stand on the lines before the present one, and leaves the block empty.
+    pub(crate) fn push_block_before(&mut self, block: &mut Block) {
+        self.push_rows(block, self.lines - block.count as u64);
+    }
+
+    fn push_rows(&mut self, block: &mut Block, first_line: u64) {
+        let count = std::mem::take(&mut block.count);
+        let time = &block.time[..count];
+        let [open, high, low, close, volume] = block.numbers.each_ref().map(|column| &column[..count]);
+        let Some(first) = time.first() else { return };
+        if first_line != self.next_line {
+            self.jumps.push((self.bars.time.len(), first_line));
+        }
+        self.next_line = first_line + count as u64;
+        self.descends |= self.bars.time.last().is_some_and(|t| *t >= *first);
+        self.descends |= time.windows(2).any(|w| w[0] >= w[1]);
+        self.missing_volume += volume.iter().filter(|v| v.is_nan()).count() as u64;
+        self.rows += count as u64;
+        let bars = BarsView { time, open, high, low, close, volume };
+        // Appending to vectors cannot fail.
+        let _ = self.bars.append(&bars);
     }
 
     pub(crate) fn reject(&mut self, line: u64, problem: Problem, text: impl FnOnce() -> String) {
@@ -183,6 +214,38 @@ impl Batch {
         let jump = self.jumps.partition_point(|(r, _)| *r <= row);
         let (first, line) = self.jumps[jump - 1];
         line + (row - first) as u64
+    }
+}
+
+/// A few rows on consecutive lines, column by column.
+#[derive(Debug)]
+pub(crate) struct Block {
+    count: usize,
+    time: [i64; Self::ROWS],
+    /// Open, high, low, close, volume.
+    numbers: [[f64; Self::ROWS]; 5],
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self { count: 0, time: [0; Self::ROWS], numbers: [[0.0; Self::ROWS]; 5] }
+    }
+}
+
+impl Block {
+    const ROWS: usize = 32;
+
+    /// Adds a row; true when the block is full.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, row: &Row) -> bool {
+        let at = self.count % Self::ROWS;
+        self.time[at] = row.time;
+        let numbers = [row.open, row.high, row.low, row.close, row.volume];
+        for (column, number) in self.numbers.iter_mut().zip(numbers) {
+            column[at] = number;
+        }
+        self.count = at + 1;
+        self.count == Self::ROWS
     }
 }
 

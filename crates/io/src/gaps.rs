@@ -61,8 +61,14 @@ impl GapFinder {
     }
 
     pub(crate) fn push(&mut self, time: &[i64]) {
+        // The day that a bar was in, and whether it was a Saturday: most bars are in the day of the one before.
+        let (mut day, mut saturday) = (0..0, false);
         for t in time {
-            self.saturday_bars += u64::from(day_of_week(*t) == SATURDAY);
+            if !day.contains(t) {
+                let start = t.div_euclid(DAY_MS) * DAY_MS;
+                (day, saturday) = (start..start + DAY_MS, day_of_week(*t) == SATURDAY);
+            }
+            self.saturday_bars += u64::from(saturday);
             if self.first.is_none() {
                 self.first = Some(*t);
             } else {

@@ -6,6 +6,7 @@ use crate::{
     columns,
     csv::{CsvReader, Source},
     gaps::GapFinder,
+    held::HeldBars,
     naming,
     report::{Dialect, ImportError, ImportOptions, ImportReport, RowIssues, SourceFormat},
     tick,
@@ -302,16 +303,17 @@ fn with_hash(mut meta: BarMeta, hash: ContentHash) -> BarMeta {
 
 /// Reads a file into memory. Bar files are read like any Arrow file.
 pub fn read_bars(path: &Path, options: &ImportOptions) -> Result<(OwnedBars, BarMeta), ImportError> {
-    let mut bars = OwnedBars::default();
-    let draft = match format_of(path)? {
+    match format_of(path)? {
         SourceFormat::Csv => {
             let file = File::open(path).map_err(io_error(path))?;
-            let reader = CsvReader::open(path, &file, &zone_of(path, options)?, options)?;
-            read_csv(path, &reader, options, &mut bars)?
+            read_csv_source(path, &file, options)
         }
-        format => read_columns(path, format, options, &mut bars)?,
-    };
-    finish_in_memory(path, draft, options, bars)
+        format => {
+            let mut bars = HeldBars::with_capacity(0);
+            let draft = read_columns(path, format, options, &mut bars)?;
+            finish_in_memory(path, draft, options, bars)
+        }
+    }
 }
 
 /// Reads text from memory; `name` stands for the file's name in messages and guesses.
@@ -320,20 +322,28 @@ pub fn read_csv_bytes(
     text: &[u8],
     options: &ImportOptions,
 ) -> Result<(OwnedBars, BarMeta), ImportError> {
-    let mut bars = OwnedBars::default();
-    let reader = CsvReader::open(name, text, &zone_of(name, options)?, options)?;
-    let draft = read_csv(name, &reader, options, &mut bars)?;
-    finish_in_memory(name, draft, options, bars)
+    read_csv_source(name, text, options)
+}
+
+fn read_csv_source<S: Source + ?Sized>(
+    path: &Path,
+    source: &S,
+    options: &ImportOptions,
+) -> Result<(OwnedBars, BarMeta), ImportError> {
+    let reader = CsvReader::open(path, source, &zone_of(path, options)?, options)?;
+    let mut bars = HeldBars::with_capacity(reader.rows_expected().map_err(io_error(path))?);
+    let draft = read_csv(path, &reader, options, &mut bars)?;
+    finish_in_memory(path, draft, options, bars)
 }
 
 fn finish_in_memory(
     path: &Path,
     draft: Draft,
     options: &ImportOptions,
-    mut bars: OwnedBars,
+    mut bars: HeldBars,
 ) -> Result<(OwnedBars, BarMeta), ImportError> {
     let meta = identify(path, draft, options, &mut bars)?;
-    let hash = content_hash(&bars.view(), meta.timeframe);
+    let (bars, hash) = bars.finish(meta.timeframe);
     Ok((bars, with_hash(meta, hash)))
 }
 
@@ -351,7 +361,7 @@ pub(crate) fn import_file(
         SourceFormat::Csv => {
             let file = File::open(path).map_err(io_error(path))?;
             let reader = CsvReader::open(path, &file, &zone_of(path, options)?, options)?;
-            let mut writer = new_writer(reader.rows_at_most(options).map_err(io_error(path))?)?;
+            let mut writer = new_writer(reader.rows_expected().map_err(io_error(path))?)?;
             (read_csv(path, &reader, options, &mut writer)?, writer)
         }
         format => {

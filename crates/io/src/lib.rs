@@ -12,6 +12,7 @@ mod csv;
 pub mod db;
 mod gaps;
 mod header;
+mod held;
 mod import;
 pub mod naming;
 mod report;

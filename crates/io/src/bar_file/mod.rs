@@ -11,6 +11,7 @@
 //! hash and the import's report. Files are replaced whole and never changed in place, because a mapped file that
 //! shrinks kills whoever reads it.
 
+mod flush;
 mod write;
 
 pub(crate) use write::BarWriter;
@@ -47,17 +48,31 @@ pub struct BarMeta {
 
 /// Hash of a bar length and of six columns, bit by bit. Equal bars have equal hashes, wherever they came from.
 pub fn content_hash(bars: &BarsView<'_>, timeframe: Timeframe) -> ContentHash {
-    let columns = column_bytes(bars).map(|bytes| *blake3::hash(bytes).as_bytes());
-    combine_hashes(&columns, bars.len() as u64, timeframe)
+    let mut hashes = ColumnHashes::default();
+    hashes.update(bars);
+    hashes.combine(bars.len() as u64, timeframe)
 }
 
-fn combine_hashes(columns: &[[u8; 32]; 6], rows: u64, timeframe: Timeframe) -> ContentHash {
-    let timeframe = timeframe.to_string();
-    let rows = rows.to_le_bytes();
-    let mut parts: Vec<&[u8]> =
-        vec![b"springtide bars", SCHEMA_VERSION.as_bytes(), timeframe.as_bytes(), &rows];
-    parts.extend(columns.iter().map(|c| c.as_slice()));
-    ContentHash::of_parts(&parts)
+/// [`content_hash`] of bars that come in parts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ColumnHashes([blake3::Hasher; COLUMNS.len()]);
+
+impl ColumnHashes {
+    pub(crate) fn update(&mut self, bars: &BarsView<'_>) {
+        for (hasher, bytes) in self.0.iter_mut().zip(column_bytes(bars)) {
+            hasher.update(bytes);
+        }
+    }
+
+    pub(crate) fn combine(&self, rows: u64, timeframe: Timeframe) -> ContentHash {
+        let columns = self.0.each_ref().map(|hasher| *hasher.finalize().as_bytes());
+        let timeframe = timeframe.to_string();
+        let rows = rows.to_le_bytes();
+        let mut parts: Vec<&[u8]> =
+            vec![b"springtide bars", SCHEMA_VERSION.as_bytes(), timeframe.as_bytes(), &rows];
+        parts.extend(columns.iter().map(|c| c.as_slice()));
+        ContentHash::of_parts(&parts)
+    }
 }
 
 pub(crate) fn column_bytes<'a>(bars: &BarsView<'a>) -> [&'a [u8]; 6] {

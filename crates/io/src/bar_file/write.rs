@@ -1,6 +1,9 @@
 //! Writes bar files row by row, each column straight to its place, without holding the rows.
 
-use super::{BarMeta, COLUMNS, MAGIC, SCHEMA_VERSION, column_bytes, combine_hashes, fields};
+use super::{
+    BarMeta, COLUMNS, ColumnHashes, MAGIC, SCHEMA_VERSION, column_bytes, fields,
+    flush::{FLUSH_BYTES, Flusher},
+};
 use crate::{atomic::AtomicFile, collect::Sink};
 use arrow_ipc::{
     Block, Buffer, FieldNode, FooterBuilder, MessageBuilder, MessageHeader, MetadataVersion,
@@ -19,29 +22,33 @@ use std::{
 const ALIGN: u64 = 64;
 /// Room for the batch's message, whose length is not known before its rows are.
 const BATCH_HEAD: u64 = 1024;
-/// Rows turned round at a time.
-const REVERSE_ROWS: u64 = 64 << 10;
+/// Rows turned round or moved at a time.
+const MOVED_ROWS: u64 = 64 << 10;
 /// Marks a message's beginning; with length zero, the end of the batches.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// A bar file in the making. Rows beyond the capacity are refused.
+/// A bar file in the making. Its columns have room for so many rows; should more come, they move to a wider file.
 pub(crate) struct BarWriter {
     out: AtomicFile,
     schema_message: Vec<u8>,
     capacity: u64,
     rows: u64,
-    hashers: [blake3::Hasher; 6],
+    hashes: ColumnHashes,
+    flusher: Option<Flusher>,
+    flushed_rows: u64,
 }
 
 impl BarWriter {
-    /// Begins a file for at most `capacity` rows, under a passing name in `folder`.
+    /// Begins a file for about `capacity` rows, under a passing name in `folder`.
     pub(crate) fn create_in(folder: &Path, capacity: u64) -> io::Result<Self> {
         Ok(Self {
             out: AtomicFile::create_in(folder)?,
             schema_message: schema_message(),
             capacity,
             rows: 0,
-            hashers: std::array::from_fn(|_| blake3::Hasher::new()),
+            hashes: ColumnHashes::default(),
+            flusher: None,
+            flushed_rows: 0,
         })
     }
 
@@ -65,20 +72,49 @@ impl BarWriter {
     /// Appends rows.
     pub(crate) fn push(&mut self, bars: &BarsView<'_>) -> io::Result<()> {
         if self.rows + bars.len() as u64 > self.capacity {
-            return Err(io::Error::other("the source grew while it was read: import it again"));
+            self.widen(self.rows + bars.len() as u64)?;
         }
+        self.hashes.update(bars);
+        self.write_rows(bars)?;
+        self.flush_now_and_then()
+    }
+
+    fn write_rows(&mut self, bars: &BarsView<'_>) -> io::Result<()> {
         for (i, bytes) in column_bytes(bars).into_iter().enumerate() {
-            self.hashers[i].update(bytes);
             self.write_at(self.place(i, self.rows), bytes)?;
         }
         self.rows += bars.len() as u64;
         Ok(())
     }
 
+    fn flush_now_and_then(&mut self) -> io::Result<()> {
+        if (self.rows - self.flushed_rows) * 8 * COLUMNS.len() as u64 >= FLUSH_BYTES {
+            self.flushed_rows = self.rows;
+            let flusher = match self.flusher.take() {
+                Some(flusher) => flusher,
+                None => Flusher::start(&self.out.file)?,
+            };
+            flusher.request();
+            self.flusher = Some(flusher);
+        }
+        Ok(())
+    }
+
+    /// Moves the rows to a file with room for a quarter more than `needed`.
+    fn widen(&mut self, needed: u64) -> io::Result<()> {
+        let mut wider = Self::create_in(self.out.folder(), needed + needed / 4)?;
+        for start in (0..self.rows).step_by(MOVED_ROWS as usize) {
+            let block = self.read(start..(start + MOVED_ROWS).min(self.rows))?;
+            wider.write_rows(&block.view())?;
+        }
+        wider.hashes = self.hashes.clone();
+        *self = wider;
+        Ok(())
+    }
+
     /// Hash of the rows so far.
     pub(crate) fn hash(&self, timeframe: springtide_domain::Timeframe) -> ContentHash {
-        let columns = std::array::from_fn(|i| *self.hashers[i].finalize().as_bytes());
-        combine_hashes(&columns, self.rows, timeframe)
+        self.hashes.combine(self.rows, timeframe)
     }
 
     /// Writes head and footer, makes the file durable and puts it in the target's place.
@@ -97,6 +133,7 @@ impl BarWriter {
         tail.extend((footer.len() as i32).to_le_bytes());
         tail.extend(MAGIC);
         self.write_at(self.batch_start() + BATCH_HEAD + body, &tail)?;
+        self.flusher.take().map_or(Ok(()), Flusher::finish)?;
         self.out.commit(target)?;
         Ok(hash)
     }
@@ -129,7 +166,7 @@ impl Sink for BarWriter {
         let mut turned = Self::create_in(self.out.folder(), self.capacity)?;
         let mut end = self.rows;
         while end > 0 {
-            let start = end.saturating_sub(REVERSE_ROWS);
+            let start = end.saturating_sub(MOVED_ROWS);
             let mut block = self.read(start..end)?;
             block.reverse()?;
             turned.push(&block.view())?;
@@ -153,8 +190,8 @@ impl Sink for BarWriter {
 
     fn take(&mut self) -> io::Result<OwnedBars> {
         let all = self.read(0..self.rows)?;
-        self.rows = 0;
-        self.hashers = std::array::from_fn(|_| blake3::Hasher::new());
+        (self.rows, self.flushed_rows) = (0, 0);
+        self.hashes = ColumnHashes::default();
         Ok(all)
     }
 }
@@ -242,4 +279,44 @@ fn footer(schema: &Schema, block: Block) -> Vec<u8> {
     let footer = footer.finish();
     fbb.finish(footer, None);
     fbb.finished_data().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bar_file::{BarFile, content_hash};
+    use springtide_domain::{SymbolInfo, Timeframe};
+
+    fn bars(count: usize) -> OwnedBars {
+        let mut bars = OwnedBars::default();
+        for i in 0..count {
+            let price = 100.0 + i as f64;
+            bars.push(i as i64 * 60_000, price, price + 2.0, price - 1.0, price + 1.0, i as f64);
+        }
+        bars
+    }
+
+    #[test]
+    fn more_rows_than_there_was_room_for_move_to_a_wider_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let all = bars(200_000);
+        let mut writer = BarWriter::create_in(folder.path(), 10).unwrap();
+        for start in (0..200_000).step_by(7_000) {
+            writer.push(&all.view().slice(start..(start + 7_000).min(200_000))).unwrap();
+        }
+        let meta = BarMeta {
+            symbol: SymbolInfo::default(),
+            timeframe: Timeframe::Minutes(1),
+            source: String::new(),
+            report: None,
+        };
+        let target = folder.path().join("a.arrow");
+        let hash = writer.finish(&meta, &target).unwrap();
+        assert_eq!(hash, content_hash(&all.view(), meta.timeframe));
+        let file = BarFile::open(&target).unwrap();
+        assert!(file.verify());
+        assert_eq!(file.view().to_owned(), all);
+        // Nothing is left of the narrower ones.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -229,20 +229,23 @@ fn two(bytes: &[u8], at: usize) -> Option<i64> {
 /// `HH:MM` or `HH:MM:SS` from `at`, in milliseconds of the day, and the place after it.
 #[inline(always)]
 pub(super) fn scan_time_of_day(buf: &[u8], at: usize) -> Option<(i64, usize)> {
-    let bytes = eight(buf, at);
-    let value = |i: u32| (bytes >> (8 * i)) & 0xff;
-    let digit = |i: u32| value(i).wrapping_sub(u64::from(b'0'));
-    let pair = |i: u32| (digit(i) < 10 && digit(i + 1) < 10).then(|| (digit(i) * 10 + digit(i + 1)) as i64);
-    let (hours, minutes) = (pair(0)?, pair(3)?);
-    if value(2) != u64::from(b':') || hours > 23 || minutes > 59 {
-        return None;
+    /// Colons less `'0'` at the third and sixth byte, and where the bytes are that are no digits.
+    const COLONS: u64 = 0x0000_0a00_000a_0000;
+    const COLON_BITS: u64 = 0x0000_8000_0080_0000;
+    let values = eight(buf, at) ^ 0x3030_3030_3030_3030;
+    let others = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    let pair = |i: u32| ((values >> (8 * i)) & 0xff) * 10 + ((values >> (8 * i + 8)) & 0xff);
+    let (hours, minutes) = (pair(0), pair(3));
+    if others == COLON_BITS && values & 0x0000_ff00_00ff_0000 == COLONS {
+        let seconds = pair(6);
+        let possible = hours < 24 && minutes < 60 && seconds < 60 && !is_digit(buf.get(at + 8));
+        return possible.then_some(((((hours * 60 + minutes) * 60 + seconds) * 1_000) as i64, at + 8));
     }
-    let of_day = (hours * 60 + minutes) * 60_000;
-    if value(5) != u64::from(b':') {
-        return (!is_digit(buf.get(at + 5))).then_some((of_day, at + 5));
-    }
-    let seconds = pair(6).filter(|s| *s < 60)?;
-    (!is_digit(buf.get(at + 8))).then_some((of_day + seconds * 1_000, at + 8))
+    // Without seconds: digits but for the third byte, then neither a digit nor a colon.
+    let shape = others & 0x0000_80ff_ffff_ffff == COLON_BITS && values & 0x00ff_0000 == COLONS & 0x00ff_0000;
+    let ends = (values >> 40) & 0xff != 0x0a;
+    (shape && ends && hours < 24 && minutes < 60)
+        .then_some((((hours * 60 + minutes) * 60_000) as i64, at + 5))
 }
 
 /// Text without blanks and line ends around it.

@@ -86,6 +86,91 @@ pub(super) fn scan(buf: &[u8], at: usize) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, end))
 }
 
+/// Reads a plain decimal that fills `buf[start..end]`. None when it is anything else: that is for [`parse`] to judge.
+///
+/// The bytes of the field are taken by its end, the point is cut out, and what is left is joined as one number, so
+/// that nothing waits for the places of digits to be counted.
+#[inline(always)]
+pub(super) fn field(buf: &[u8], start: usize, end: usize) -> Option<f64> {
+    let count = end.wrapping_sub(start);
+    let window = end.checked_sub(16).and_then(|at| buf.get(at..end)?.first_chunk::<16>());
+    match (count, window) {
+        (1..=8, Some(window)) => short_field(last_word(window), 64 - 8 * count as u32),
+        (9..=16, Some(window)) => {
+            let both = u128::from_le_bytes(*window);
+            long_field(both as u64, last_word(window), 128 - 8 * count as u32)
+        }
+        (1.., _) => scan(buf, start).filter(|(_, stop)| *stop == end).map(|(value, _)| value),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn last_word(window: &[u8; 16]) -> u64 {
+    (u128::from_le_bytes(*window) >> 64) as u64
+}
+
+/// The top bit of each byte that is no digit; `values` are bytes less `'0'`. Exact up to the first such byte, and there
+/// is none where it says so.
+#[inline(always)]
+fn strangers(values: u64) -> u64 {
+    (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080
+}
+
+/// Eight bytes less `'0'` without the `foreign` lowest bits, which belong to something else.
+#[inline(always)]
+fn own_values(bytes: u64, foreign: u32) -> u64 {
+    (bytes ^ 0x3030_3030_3030_3030) >> foreign << foreign
+}
+
+/// Values with the one byte cut out that is no digit, and how many digits stand behind it. None unless it is a point,
+/// and the only such byte.
+#[inline(always)]
+fn cut_point(values: u64, strangers: u64) -> Option<(u64, usize)> {
+    let point = strangers.trailing_zeros() & !7;
+    if strangers & (strangers - 1) != 0 || (values >> point) as u8 != POINT {
+        return None;
+    }
+    let before = values & !(u64::MAX << point);
+    Some(((before << 8) | (values & (!0xff << point)), 7 - (point / 8) as usize))
+}
+
+/// A field of up to eight bytes, highest in `bytes`.
+#[inline(always)]
+fn short_field(bytes: u64, foreign: u32) -> Option<f64> {
+    let values = own_values(bytes, foreign);
+    let strangers = strangers(values);
+    if strangers == 0 {
+        return Some(join_eight(values) as f64);
+    }
+    let (digits, places) = cut_point(values, strangers)?;
+    // A point alone is no number.
+    (foreign != 56).then(|| join_eight(digits) as f64 / TENS[places & 7])
+}
+
+/// A field of nine to sixteen bytes, the last eight of them in `last`: up to fifteen digits and a point, or sixteen
+/// digits that fit a double.
+#[inline(always)]
+fn long_field(first: u64, last: u64, foreign: u32) -> Option<f64> {
+    let (first, last) = (own_values(first, foreign), own_values(last, 0));
+    let (before, behind) = (strangers(first), strangers(last));
+    if behind == 0 {
+        let (first, places) = if before == 0 {
+            (first, 0)
+        } else {
+            let (digits, places) = cut_point(first, before)?;
+            (digits, 8 + places)
+        };
+        let value = join_eight(first) * SMALL_TENS[8] + join_eight(last);
+        return (value <= 1 << 53).then(|| value as f64 / TENS[places & 15]);
+    }
+    let (digits, places) = cut_point(last, behind).filter(|_| before == 0)?;
+    Some((join_eight(first) * SMALL_TENS[7] + join_eight(digits)) as f64 / TENS[places & 7])
+}
+
+/// A point less `'0'`, bit by bit.
+const POINT: u8 = b'.' ^ b'0';
+
 /// Reads a whole text, exponents included; not `inf` or `nan`.
 pub(crate) fn parse(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
@@ -153,8 +238,32 @@ mod tests {
         assert_eq!(parse(b"1.5e3"), Some(1500.0));
     }
 
+    /// `text` as a field behind other bytes, with more behind it.
+    fn in_a_row(before: &[u8], text: &[u8]) -> Option<f64> {
+        let buf = [before, text, b",7\n", &[0; PADDING]].concat();
+        field(&buf, before.len(), before.len() + text.len())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn fields_are_read_like_whole_texts(
+            before in proptest::collection::vec(any::<u8>(), 0..24), text in "[0-9]{0,15}(\\.[0-9]{0,12})?",
+            odd in any::<u8>(), place in any::<prop::sample::Index>(),
+        ) {
+            let bits = |x: Option<f64>| x.map(f64::to_bits);
+            prop_assert_eq!(bits(in_a_row(&before, text.as_bytes())), bits(parse(text.as_bytes())), "{}", text);
+            // One byte of another kind: refused, or read the same.
+            let mut text = text.into_bytes();
+            if !text.is_empty() {
+                let at = place.index(text.len());
+                text[at] = odd;
+            }
+            if let Some(value) = in_a_row(&before, &text) {
+                prop_assert_eq!(Some(value.to_bits()), bits(parse(&text)), "{:?}", text);
+            }
+        }
+
         #[test]
         fn plain_decimals_are_bit_exact(text in "-?[0-9]{1,22}(\\.[0-9]{0,25})?") {
             check(&text);
