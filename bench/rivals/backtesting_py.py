@@ -1,0 +1,42 @@
+"""backtesting.py: the strategy written as its manual writes it. It buys whole units, so the cash is in thousandths."""
+
+import backtesting
+import pandas as pd
+from backtesting import Backtest, Strategy
+from backtesting.lib import FractionalBacktest
+from common import CASH, FEE, bars, hand_back, main, measure
+
+
+def sma(close, n):
+    return pd.Series(close).rolling(n).mean()
+
+
+class Cross(Strategy):
+    def init(self):
+        self.fast = self.I(sma, self.data.Close, 10)
+        self.slow = self.I(sma, self.data.Close, 30)
+
+    def next(self):
+        f, s = self.fast, self.slow
+        if f[-2] < s[-2] and f[-1] > s[-1]:
+            self.position.close()
+            self.buy()
+        elif f[-2] > s[-2] and f[-1] < s[-1]:
+            self.position.close()
+
+
+def single(path):
+    time, open_, high, low, close, volume = bars(path)
+    frame = pd.DataFrame(
+        {"Open": open_, "High": high, "Low": low, "Close": close, "Volume": volume}, index=pd.DatetimeIndex(time)
+    )
+
+    def work():
+        stats = FractionalBacktest(frame, Cross, cash=CASH, commission=FEE, fractional_unit=1e-6).run()
+        return stats["Equity Final [$]"], int(stats["# Trades"])
+
+    seconds, (equity, entries) = measure(work, budget_s=10.0)
+    hand_back(backtesting.__version__, seconds, {"equity": float(equity), "entries": entries})
+
+
+main({"single": single})
