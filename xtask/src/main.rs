@@ -6,7 +6,10 @@ mod pages;
 mod parity;
 mod tidy;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -16,6 +19,10 @@ cargo xtask COMMAND
   pages    the demo's report in a real browser
   corpus-check [--list]
            which share of the scripts below corpora/ can be read
+  corpus-run
+           checks and runs every script below corpora/ (release build)
+  crash-loop [ROUNDS]
+           kills a batch at random moments and resumes it, 200 rounds (release build)
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +35,8 @@ fn main() -> ExitCode {
         }),
         Some("parity") => parity::report(&root()),
         Some("pages") => pages::check(&root()),
+        Some("corpus-run") => release(&root()).and_then(|tide| corpus::run::run(&root(), &tide)),
+        Some("crash-loop") => crash_loop(&root(), arguments.get(1).map_or("200", String::as_str)),
         Some("corpus-check") => corpus::check(&root(), arguments.iter().any(|a| a == "--list")),
         _ => Err(HELP.into()),
     };
@@ -38,6 +47,39 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds the program as a person uses it; its path.
+fn release(root: &Path) -> Result<PathBuf, String> {
+    cargo(root, &["build", "--release", "--locked", "--package", "springtide-cli", "--bin", "tide"], &[])?;
+    let here = std::env::current_exe().map_err(|e| format!("own path: {e}"))?;
+    let target = here.ancestors().nth(2).ok_or("own path has no target folder")?;
+    Ok(target.join("release/tide"))
+}
+
+fn crash_loop(root: &Path, rounds: &str) -> Result<(), String> {
+    let arguments = [
+        "test",
+        "--release",
+        "--locked",
+        "--package",
+        "springtide-cli",
+        "--test",
+        "crash",
+        "--",
+        "--nocapture",
+    ];
+    cargo(root, &arguments, &[("TIDE_CRASH_ROUNDS", rounds)])
+}
+
+fn cargo(root: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
+    let status = Command::new("cargo")
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .current_dir(root)
+        .status()
+        .map_err(|e| format!("cargo: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("cargo {}: {status}", arguments[0])) }
 }
 
 /// The repository's folder: the parent of this crate's.

@@ -56,6 +56,10 @@ pub enum Command {
     Rules(RulesArgs),
     /// Measure file, network, process and scheduling work, each result checked, beside other programs.
     Bench(BenchArgs),
+    /// Watch running tide processes: queues, workers, tasks, health, memory.
+    Top(TopArgs),
+    /// List running tide processes, or print one's tasks, health or metrics.
+    Tasks(TasksArgs),
 }
 
 #[derive(Debug, Args)]
@@ -307,6 +311,36 @@ pub struct ExportArgs {
     /// File to write; `RUN.FORMAT` when left out, `-` is stdout.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Watch this process first; otherwise the newest.
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Time between looks: `500ms`, `2s`.
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = crate::commands::money::duration)]
+    pub every: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").args(["dump", "json", "health", "metrics"]))]
+pub struct TasksArgs {
+    /// Only this process; otherwise all.
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// The tree of tasks: what runs where, what waits. `kill -USR1 PID` prints it to that process's stderr.
+    #[arg(long)]
+    pub dump: bool,
+    /// Everything, one JSON object per process.
+    #[arg(long)]
+    pub json: bool,
+    /// Health of the components as JSON; exit code 1 when one is not ready.
+    #[arg(long)]
+    pub health: bool,
+    /// Metrics in Prometheus' text form.
+    #[arg(long)]
+    pub metrics: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ mod chart;
 mod commands;
 mod exit;
 mod interrupt;
+mod observe;
 mod output;
 mod progress;
 mod table;

@@ -23,22 +23,51 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Display {
     done: Arc<(Mutex<bool>, Condvar)>,
+    speaker: Speaker,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Prints text to stderr without tearing the display: above it on a terminal, at once elsewhere.
+#[derive(Clone, Debug)]
+pub struct Speaker {
+    /// What waits for the next drawing; none where nothing is redrawn.
+    waiting: Option<Arc<Mutex<String>>>,
+}
+
+impl Speaker {
+    /// Prints whole lines.
+    pub fn say(&self, text: &str) {
+        match &self.waiting {
+            Some(waiting) => waiting.lock().unwrap_or_else(PoisonError::into_inner).push_str(text),
+            None => eprint!("{text}"),
+        }
+    }
+
+    fn take(&self) -> String {
+        let waiting = self.waiting.as_ref().map(|w| w.lock().unwrap_or_else(PoisonError::into_inner));
+        waiting.map(|mut text| std::mem::take(&mut *text)).unwrap_or_default()
+    }
 }
 
 impl Display {
     /// Starts drawing; with `--quiet` it stays silent.
     pub fn start(term: Term, progress: Arc<Progress>, registry: Registry) -> std::io::Result<Self> {
         let done = Arc::new((Mutex::new(false), Condvar::new()));
-        let signal = Arc::clone(&done);
+        let speaker = Speaker { waiting: term.live.then(Arc::default) };
+        let (signal, spoken) = (Arc::clone(&done), speaker.clone());
         let thread = (!term.quiet)
             .then(|| {
                 std::thread::Builder::new().name("progress".into()).spawn(move || {
-                    draw(&Screen { term, progress, registry, started: Instant::now() }, &signal)
+                    draw(&Screen { term, progress, registry, spoken, started: Instant::now() }, &signal)
                 })
             })
             .transpose()?;
-        Ok(Self { done, thread })
+        Ok(Self { done, speaker, thread })
+    }
+
+    /// A way to print beside the display.
+    pub fn speaker(&self) -> Speaker {
+        self.speaker.clone()
     }
 
     /// Stops drawing and clears the display.
@@ -66,6 +95,7 @@ struct Screen {
     term: Term,
     progress: Arc<Progress>,
     registry: Registry,
+    spoken: Speaker,
     started: Instant,
 }
 
@@ -87,6 +117,7 @@ fn draw(screen: &Screen, signal: &(Mutex<bool>, Condvar)) {
     }
     if screen.term.live {
         erase(drawn);
+        eprint!("{}", screen.spoken.take());
     }
 }
 
@@ -106,11 +137,14 @@ fn erase(lines: usize) {
 
 impl Screen {
     fn redraw(&self, before: usize) -> usize {
-        let lines = self.lines();
+        let (lines, spoken) = (self.lines(), self.spoken.take());
         let mut err = std::io::stderr().lock();
         let result = (|| -> std::io::Result<()> {
             if before > 0 {
                 err.queue(MoveUp(before as u16))?;
+            }
+            if !spoken.is_empty() {
+                err.queue(MoveToColumn(0))?.queue(Clear(ClearType::FromCursorDown))?.queue(Print(spoken))?;
             }
             for line in &lines {
                 err.queue(MoveToColumn(0))?

@@ -1,8 +1,9 @@
 //! The program as a person runs it.
 
 use std::{
+    io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 fn tide(folder: &Path, args: &[&str]) -> Output {
@@ -97,6 +98,7 @@ fn usage_errors_name_the_remedy() {
         (vec!["board"], "tide backtest"),
         (vec!["backtest", "nowhere/", "--data", "X-USD_15m.csv"], "no such file"),
         (vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--set", "Fsat=3"], "\"Fast\""),
+        (vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--sweep", "Fast=2..12"], "takes 2 to 9"),
         (vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--broker", "mt5"], "tradingview"),
         (vec!["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--commission", "1"], "/order"),
     ] {
@@ -117,4 +119,58 @@ fn the_program_watches_its_own_children() {
         assert_eq!(figures["items"], 50.0);
         assert!(figures["cpu_s"].as_f64() > Some(0.0), "the children's time counts: {figures}");
     }
+}
+
+/// A running batch is found by its socket, told of by `tide tasks` and by SIGUSR1, and stopped by SIGTERM.
+#[test]
+fn a_running_batch_can_be_watched_and_stopped() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    let script = CROSS.replace("maxval = 9", "maxval = 999999");
+    std::fs::write(at.join("cross.pine"), script).expect("writes");
+    let run = at.join("run");
+    let mut batch = Command::new(env!("CARGO_BIN_EXE_tide"))
+        .args(["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--sweep", "Fast=2..99999", "-j", "1"])
+        .current_dir(at)
+        .env_remove("TIDE_WORKSPACE")
+        .env("XDG_RUNTIME_DIR", &run)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tide starts");
+    let tasks = |extra: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_tide"))
+            .arg("tasks")
+            .args(extra)
+            .env("XDG_RUNTIME_DIR", &run)
+            .output()
+            .expect("tide runs")
+    };
+    let pid = batch.id().to_string();
+    let tree = loop {
+        let tree = text(&tasks(&["--dump"]).stdout);
+        if tree.contains("Cross on X-USD 15 Fast=") {
+            break tree;
+        }
+        assert!(batch.try_wait().expect("asks").is_none(), "the batch ended before it was seen");
+    };
+    assert!(tree.starts_with(&format!("process {pid}: ")) && tree.contains("worker 0\n"), "{tree}");
+    assert!(text(&tasks(&[]).stdout).contains(&pid));
+    let state: serde_json::Value =
+        serde_json::from_slice(&tasks(&["--json", "--pid", &pid]).stdout).expect("json");
+    assert!(state["sections"]["process"]["memory_kib"].as_u64().is_some_and(|kib| kib > 1_000), "{state}");
+    assert_eq!(state["sections"]["batch"]["planned"], 99_998);
+    assert_eq!(code(&tasks(&["--pid", "1"])), 2, "no such process");
+
+    let signal =
+        |name: &str| assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
+    signal("-USR1");
+    // The dump comes through stderr before the closing words.
+    let mut told = BufReader::new(batch.stderr.take().expect("piped")).lines().map(|l| l.expect("text"));
+    assert!(told.any(|line| line.starts_with(&format!("process {pid}: "))));
+    signal("-TERM");
+    assert!(told.any(|line| line.contains("--resume")));
+    assert_eq!(batch.wait().expect("ends").code(), Some(130));
+    assert!(text(&tasks(&[]).stderr).contains("no tide process"));
 }

@@ -1,8 +1,14 @@
 //! A strategy after checking: its program, or why there is none.
 
-use crate::strategy::{StrategyKind, StrategySource};
+use crate::{
+    strategy::{StrategyKind, StrategySource},
+    sweep::Grid,
+};
 use springtide_domain::{Diagnostic, Severity};
-use springtide_pine::ir::{Input, Program};
+use springtide_pine::{
+    ir::{Input, Program},
+    vm::Plan,
+};
 use std::sync::Arc;
 
 /// A checked strategy, shared by all its runs.
@@ -47,6 +53,26 @@ impl CompiledStrategy {
     /// The script's inputs; none when it did not compile.
     pub fn inputs(&self) -> &[Input] {
         self.program.as_ref().map_or(&[], |p| &p.inputs)
+    }
+
+    /// Why a value of the grid cannot be: the ends of each axis are tried. None when the script takes them, and
+    /// when it did not compile.
+    pub fn refuses(&self, grid: &Grid) -> Option<String> {
+        let program = self.program.as_ref()?;
+        let first = grid.at(0);
+        let ends = grid.axes().iter().flat_map(|axis| {
+            axis.values
+                .first()
+                .into_iter()
+                .chain(axis.values.last())
+                .map(|value| (axis.name.clone(), value.clone()))
+        });
+        let mut tried = std::iter::once(first.clone()).chain(ends.map(|(name, value)| {
+            let mut params = first.clone();
+            params.insert(name, value);
+            params
+        }));
+        tried.find_map(|params| Some(Plan::prepare(program, &params).err()?.first()?.message.clone()))
     }
 
     fn first_problem(&self) -> String {

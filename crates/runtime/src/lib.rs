@@ -9,6 +9,7 @@
 //! - [`permit`]: how many pieces of waiting work may be under way, found by measurement.
 //! - `process`: child processes under watch, with limits, ended whole (Linux).
 //! - [`Registry`]: what runs where, since when, and what became of the rest.
+//! - [`observe`]: the same from outside, with health and metrics, through a local socket.
 //!
 //! ```
 //! use springtide_runtime::{GroupOptions, Outcome, Pool, PoolConfig, Priority};
@@ -74,6 +75,7 @@ mod cancel;
 mod capture;
 mod label;
 pub mod limit;
+pub mod observe;
 pub mod permit;
 pub mod policy;
 mod pool;

@@ -1,6 +1,7 @@
 //! `cargo xtask corpus-check [--list]`: which share of the collected scripts can be read.
 
 pub mod extract;
+pub mod run;
 
 use extract::Sample;
 use springtide_domain::{Diagnostic, Severity, SourceMap};

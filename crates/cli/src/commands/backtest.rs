@@ -5,7 +5,7 @@ use crate::{
     args::{BacktestArgs, PriorityArg},
     commands::board::board,
     exit::{CommandResult, Ending},
-    interrupt,
+    interrupt, observe,
     output::{group, run_json, si},
     progress::{Display, seconds},
 };
@@ -25,7 +25,7 @@ use springtide_lab::{
     strategy::{StrategyKind, StrategySource},
     sweep::{Axis, grid_for},
 };
-use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
+use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority, observe::Observatory};
 use std::{
     collections::BTreeSet,
     io::Write,
@@ -75,9 +75,12 @@ fn execute(
     let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() })
         .map_err(|e| LabError::Usage(e.to_string()))?;
     let cancel = CancelToken::new();
-    interrupt::cancel_on_signal(&cancel)
-        .map_err(|source| LabError::File { path: "signal handler".into(), source })?;
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let seen = Observatory::new(command.clone());
+    seen.add_pool("cpu", pool.registry());
     let progress = Arc::new(Progress::default());
+    observe::show_batch(&seen, &progress);
+    let _control = observe::serve(context.term, &seen);
     let sink = args.trades.as_deref().map(TradeSink::create).transpose()?.map(|s| Arc::new(Mutex::new(s)));
     let kept = Arc::new(Mutex::new(Vec::new()));
     let on_run: OnRun = {
@@ -115,10 +118,12 @@ fn execute(
         timeout: args.timeout,
         resume: args.resume,
         fail_fast: args.fail_fast,
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command,
     };
     let display = Display::start(context.term, Arc::clone(&progress), pool.registry())
         .map_err(|source| LabError::File { path: "progress".into(), source })?;
+    let _signals = interrupt::listen(&cancel, &seen, display.speaker())
+        .map_err(|source| LabError::File { path: "signal handler".into(), source })?;
     let started = Instant::now();
     let summary = batch::run(plan, &options, &pool, ledger, &cancel, &progress, on_run, on_output);
     let elapsed = started.elapsed();
@@ -322,6 +327,12 @@ fn plan(context: &Context, args: &BacktestArgs) -> Result<Plan, LabError> {
     }
     if let Some(name) = unknown.and_then(|u| u.into_iter().next()) {
         return Err(LabError::Usage(no_such_input(&name, &strategies)));
+    }
+    // Among many strategies each takes what it can; a single one that cannot is a slip of the pen.
+    if let [(strategy, grid)] = &strategies[..]
+        && let Some(why) = strategy.refuses(grid)
+    {
+        return Err(LabError::Usage(why));
     }
     Ok(Plan {
         strategies,

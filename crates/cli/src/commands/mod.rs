@@ -11,6 +11,8 @@ pub mod money;
 mod rerun;
 mod rules;
 mod show;
+mod tasks;
+mod top;
 
 use crate::{
     args::{Cli, Command},
@@ -41,5 +43,7 @@ pub fn run(cli: Cli) -> CommandResult {
         Command::Export(args) => export::run(&context, &args),
         Command::Rules(args) => rules::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
+        Command::Top(args) => top::run(&context, &args),
+        Command::Tasks(args) => tasks::run(&context, &args),
     }
 }

@@ -1,0 +1,114 @@
+//! `tide top`: running tide processes, watched live.
+
+mod model;
+mod screen;
+
+use super::Context;
+use crate::{
+    args::TopArgs,
+    exit::{CommandResult, Ending},
+    observe::processes,
+};
+use crossterm::{
+    event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
+    terminal,
+};
+use model::Model;
+use ratatui::{Terminal, backend::CrosstermBackend};
+use springtide_lab::LabError;
+use std::{
+    io::{self, IsTerminal, Stdout, stdout},
+    time::{Duration, Instant},
+};
+
+/// Shortest time between looks.
+const EVERY_MIN: Duration = Duration::from_millis(100);
+
+/// Draws until the person quits.
+pub fn run(_context: &Context, args: &TopArgs) -> CommandResult {
+    if !stdout().is_terminal() {
+        return Err(LabError::Usage(
+            "tide top needs a terminal; `tide tasks` prints the same as text".into(),
+        ));
+    }
+    let terminal_error = |source| LabError::File { path: "terminal".into(), source };
+    let mut screen = Fullscreen::enter().map_err(terminal_error)?;
+    let mut model = Model::new(args.pid);
+    let every = args.every.max(EVERY_MIN);
+    loop {
+        if !model.paused {
+            model.look(&processes(), Instant::now());
+        }
+        let next = Instant::now() + every;
+        loop {
+            screen.terminal.draw(|frame| screen::draw(frame, &model)).map_err(terminal_error)?;
+            let wait = next.saturating_duration_since(Instant::now());
+            if !event::poll(wait).map_err(terminal_error)? {
+                break;
+            }
+            match event::read().map_err(terminal_error)? {
+                Event::Key(key) if key.kind == KeyEventKind::Press => {
+                    let interrupt =
+                        key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
+                    if interrupt || !press(&mut model, key.code) {
+                        return Ok(Ending::Ok);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Acts on a key; false to quit.
+fn press(model: &mut Model, key: KeyCode) -> bool {
+    match key {
+        // Escape closes the help first.
+        KeyCode::Esc if model.help => model.help = false,
+        KeyCode::Char('q') | KeyCode::Esc => return false,
+        KeyCode::Char('?' | 'h') => model.help = !model.help,
+        KeyCode::Char('p') | KeyCode::Char(' ') => model.paused = !model.paused,
+        KeyCode::Char('s') => model.sort = model.sort.next(),
+        KeyCode::Down | KeyCode::Char('j') => model.scroll(1),
+        KeyCode::Up | KeyCode::Char('k') => model.scroll(-1),
+        KeyCode::PageDown => model.scroll(10),
+        KeyCode::PageUp => model.scroll(-10),
+        KeyCode::Home | KeyCode::Char('g') => model.scroll(isize::MIN),
+        KeyCode::Tab | KeyCode::Right | KeyCode::Char('l') => model.step(1),
+        KeyCode::BackTab | KeyCode::Left => model.step(-1),
+        _ => {}
+    }
+    true
+}
+
+/// The terminal while it belongs to us; given back on drop, also after a panic.
+struct Fullscreen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Fullscreen {
+    fn enter() -> io::Result<Self> {
+        terminal::enable_raw_mode()?;
+        let entered = crossterm::execute!(stdout(), terminal::EnterAlternateScreen, crossterm::cursor::Hide);
+        let made = entered.and_then(|()| Terminal::new(CrosstermBackend::new(stdout())));
+        match made {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(error) => {
+                give_back();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for Fullscreen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn give_back() {
+    // Nothing is left to do if the terminal is gone.
+    let _ = crossterm::execute!(stdout(), terminal::LeaveAlternateScreen, crossterm::cursor::Show);
+    let _ = terminal::disable_raw_mode();
+}

@@ -1,0 +1,255 @@
+//! What `tide top` knows: the last answer of the watched process, and what changed since the one before.
+
+use crate::{commands::tasks::State, observe::Process};
+use springtide_runtime::observe::{PoolView, RunningView};
+use std::{collections::BTreeMap, time::Instant};
+
+/// Slowest tasks that are remembered.
+const SLOWEST: usize = 5;
+
+/// Order of the list of running tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    #[default]
+    Longest,
+    Worker,
+    Name,
+}
+
+impl Sort {
+    pub fn next(self) -> Self {
+        match self {
+            Self::Longest => Self::Worker,
+            Self::Worker => Self::Name,
+            Self::Name => Self::Longest,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Longest => "longest first",
+            Self::Worker => "by worker",
+            Self::Name => "by name",
+        }
+    }
+}
+
+/// A running task and where it runs.
+#[derive(Clone, Debug)]
+pub struct TaskRow {
+    pub pool: String,
+    pub worker: usize,
+    pub task: RunningView,
+}
+
+/// What changed per second since the look before.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    /// Tasks ended, per class of all pools together.
+    pub ended: [f64; 4],
+    /// Share of worker time per class, 0 to 1.
+    pub share: [f64; 4],
+    /// Busy share of each worker, by pool and number, 0 to 1.
+    pub worker: BTreeMap<(String, usize), f64>,
+    /// Processor time, 1 is one core.
+    pub cpu: Option<f64>,
+}
+
+#[derive(Debug)]
+pub struct Model {
+    wanted: Option<u32>,
+    pub processes: Vec<Process>,
+    pub state: Option<State>,
+    pub error: Option<String>,
+    pub rates: Rates,
+    /// Labels and the longest time each was seen running, ms.
+    pub slowest: Vec<(String, f64)>,
+    pub sort: Sort,
+    pub first_row: usize,
+    pub paused: bool,
+    pub help: bool,
+    looked: Option<Instant>,
+}
+
+impl Model {
+    pub fn new(pid: Option<u32>) -> Self {
+        Self {
+            wanted: pid,
+            processes: Vec::new(),
+            state: None,
+            error: None,
+            rates: Rates::default(),
+            slowest: Vec::new(),
+            sort: Sort::default(),
+            first_row: 0,
+            paused: false,
+            help: false,
+            looked: None,
+        }
+    }
+
+    /// Position of the watched process among all.
+    pub fn position(&self) -> Option<usize> {
+        let watched = self.processes.iter().position(|p| Some(p.pid) == self.wanted);
+        watched.or(self.processes.len().checked_sub(1))
+    }
+
+    /// Asks the watched process.
+    pub fn look(&mut self, processes: &[Process], now: Instant) {
+        self.processes = processes.to_vec();
+        let Some(process) = self.position().map(|at| self.processes[at].clone()) else {
+            self.error = None;
+            self.state = None;
+            return;
+        };
+        self.wanted = Some(process.pid);
+        let answer = process.ask("state").map_err(|e| e.to_string());
+        let state = answer.and_then(|text| {
+            serde_json::from_str(&text).map_err(|e| format!("answers in another form: {e}"))
+        });
+        match state {
+            Ok(state) => self.take(state, now),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    fn take(&mut self, state: State, now: Instant) {
+        let seconds = self.looked.map(|then| now.saturating_duration_since(then).as_secs_f64());
+        let before = self.state.as_ref().filter(|before| before.pid == state.pid);
+        self.rates = match (before, seconds) {
+            (Some(before), Some(seconds)) if seconds > 0.0 => rates(before, &state, seconds),
+            _ => {
+                self.slowest.clear();
+                Rates::default()
+            }
+        };
+        self.looked = Some(now);
+        self.error = None;
+        self.state = Some(state);
+        for row in self.tasks() {
+            self.remember(row.task);
+        }
+    }
+
+    fn remember(&mut self, task: RunningView) {
+        match self.slowest.iter_mut().find(|(label, _)| *label == task.label) {
+            Some((_, longest)) => *longest = longest.max(task.elapsed_ms),
+            None => self.slowest.push((task.label, task.elapsed_ms)),
+        }
+        self.slowest.sort_by(|a, b| b.1.total_cmp(&a.1));
+        self.slowest.truncate(SLOWEST);
+    }
+
+    /// All running tasks in the chosen order.
+    pub fn tasks(&self) -> Vec<TaskRow> {
+        let mut rows = Vec::new();
+        for (pool, view) in self.state.iter().flat_map(|s| &s.pools) {
+            for worker in &view.workers {
+                rows.extend(worker.running.iter().map(|task| TaskRow {
+                    pool: pool.clone(),
+                    worker: worker.worker,
+                    task: task.clone(),
+                }));
+            }
+        }
+        match self.sort {
+            Sort::Longest => rows.sort_by(|a, b| b.task.elapsed_ms.total_cmp(&a.task.elapsed_ms)),
+            Sort::Worker => rows.sort_by(|a, b| (&a.pool, a.worker).cmp(&(&b.pool, b.worker))),
+            Sort::Name => rows.sort_by(|a, b| a.task.label.cmp(&b.task.label)),
+        }
+        rows
+    }
+
+    pub fn scroll(&mut self, by: isize) {
+        let last = self.tasks().len().saturating_sub(1);
+        self.first_row = self.first_row.saturating_add_signed(by).min(last);
+    }
+
+    /// Watches the next process, or the one before.
+    pub fn step(&mut self, by: isize) {
+        let count = self.processes.len();
+        if let Some(at) = self.position() {
+            let next = (at as isize + by).rem_euclid(count as isize) as usize;
+            self.wanted = Some(self.processes[next].pid);
+            self.first_row = 0;
+        }
+    }
+}
+
+fn rates(before: &State, after: &State, seconds: f64) -> Rates {
+    let mut rates = Rates::default();
+    let mut busy = [0.0; 4];
+    for (name, pool) in &after.pools {
+        let Some(then) = before.pools.get(name) else { continue };
+        for (k, (now, then)) in pool.classes.iter().zip(&then.classes).enumerate().take(4) {
+            let ended =
+                |c: &springtide_runtime::observe::ClassView| c.done + c.failed + c.cancelled + c.timed_out;
+            rates.ended[k] += ended(now).saturating_sub(ended(then)) as f64 / seconds;
+            busy[k] += (now.busy_ms - then.busy_ms).max(0.0);
+        }
+        workers(name, then, pool, seconds, &mut rates.worker);
+    }
+    let all: f64 = busy.iter().sum();
+    if all > 0.0 {
+        rates.share = busy.map(|b| b / all);
+    }
+    let cpu = |state: &State| state.sections.get("process").and_then(|p| p["cpu_ms"].as_f64());
+    rates.cpu = cpu(after).zip(cpu(before)).map(|(now, then)| (now - then).max(0.0) / 1e3 / seconds);
+    rates
+}
+
+fn workers(
+    name: &str,
+    then: &PoolView,
+    now: &PoolView,
+    seconds: f64,
+    shares: &mut BTreeMap<(String, usize), f64>,
+) {
+    for (now, then) in now.workers.iter().zip(&then.workers) {
+        let share = (now.busy_ms - then.busy_ms) / 1e3 / seconds;
+        shares.insert((name.to_owned(), now.worker), share.clamp(0.0, 1.0));
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn state(done: u64, busy_ms: f64) -> State {
+        serde_json::from_value(serde_json::json!({
+            "pid": 7, "about": "tide backtest x", "uptime_ms": 61_000,
+            "pools": {"cpu": {
+                "uptime_ms": 61_000.0,
+                "classes": [
+                    {"name": "critical", "queued": 0, "done": 0, "failed": 0, "cancelled": 0, "timed_out": 0, "overdue": 0, "busy_ms": 0.0},
+                    {"name": "high", "queued": 0, "done": 0, "failed": 0, "cancelled": 0, "timed_out": 0, "overdue": 0, "busy_ms": 0.0},
+                    {"name": "standard", "queued": 1_234, "done": done, "failed": 2, "cancelled": 0, "timed_out": 0, "overdue": 0, "busy_ms": busy_ms},
+                    {"name": "low", "queued": 0, "done": 0, "failed": 0, "cancelled": 0, "timed_out": 0, "overdue": 0, "busy_ms": 0.0},
+                ],
+                "workers": [
+                    {"worker": 0, "busy_ms": busy_ms, "stolen": 3, "running": [
+                        {"label": "Cross on X Fast=5", "class": "standard", "owner": 1, "elapsed_ms": 12.5, "overdue_ms": null, "stopping": null}]},
+                    {"worker": 1, "busy_ms": 0.0, "stolen": 0, "running": []},
+                ],
+            }},
+            "sections": {"process": {"memory_kib": 20_480, "memory_peak_kib": 30_720, "threads": 5, "descriptors": 9, "cpu_ms": busy_ms}},
+            "health": [{"name": "ledger", "condition": "ok", "since_ms": 60_000, "error": null, "error_ms": null}],
+        }))
+        .expect("a state")
+    }
+
+    #[test]
+    fn what_changed_is_told_per_second() {
+        let mut model = Model::new(None);
+        let start = Instant::now();
+        model.take(state(100, 1_000.0), start);
+        assert_eq!(model.rates.ended, [0.0; 4], "one look shows no change");
+        model.take(state(300, 2_000.0), start + std::time::Duration::from_secs(2));
+        assert_eq!(model.rates.ended[2], 100.0);
+        assert_eq!((model.rates.share[2], model.rates.cpu), (1.0, Some(0.5)));
+        assert_eq!(model.rates.worker[&("cpu".to_owned(), 0)], 0.5);
+        assert_eq!(model.slowest, [("Cross on X Fast=5".to_owned(), 12.5)]);
+        model.scroll(5);
+        assert_eq!(model.first_row, 0, "one task only");
+    }
+}

@@ -1,0 +1,161 @@
+//! Running tide processes see each other: where their control sockets lie, and what they show.
+
+use crate::term::Term;
+use springtide_lab::{LabError, batch::Progress};
+use springtide_runtime::observe::{ControlError, ControlServer, Observatory, ask};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+/// How long a process may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A process that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: u32,
+    socket: PathBuf,
+}
+
+impl Process {
+    /// Asks it: `state`, `tasks`, `health` or `metrics`.
+    pub fn ask(&self, question: &str) -> Result<String, LabError> {
+        ask(&self.socket, question, PATIENCE).map_err(|e| LabError::Usage(e.to_string()))
+    }
+}
+
+/// Makes the process visible to `tide top` and `tide tasks`. Without the socket it works all the same, and says so.
+pub fn serve(term: Term, seen: &Observatory) -> Option<ControlServer> {
+    seen.add_section("process", own_usage);
+    let path = folder().join(format!("{}.sock", std::process::id()));
+    let started = own_folder(&folder())
+        .and_then(|()| ControlServer::start(&path, seen.clone()).map_err(|e| e.to_string()));
+    match started {
+        Ok(server) => Some(server),
+        Err(why) => {
+            term.note(&format!("{} not visible to `tide top`: {why}", term.err().yellow("warning:")));
+            None
+        }
+    }
+}
+
+/// Shows a batch's counts.
+pub fn show_batch(seen: &Observatory, progress: &Arc<Progress>) {
+    let progress = Arc::clone(progress);
+    seen.add_section("batch", move || {
+        serde_json::json!({
+            "planned": progress.planned.load(Ordering::Relaxed),
+            "ok": progress.ok.load(Ordering::Relaxed),
+            "failed": progress.failed.load(Ordering::Relaxed),
+            "reused": progress.reused.load(Ordering::Relaxed),
+            "bars": progress.bars.load(Ordering::Relaxed),
+        })
+    });
+}
+
+/// Processes of this user that answer, newest last. Sockets of dead ones are removed.
+pub fn processes() -> Vec<Process> {
+    let folder = folder();
+    if own_folder(&folder).is_err() {
+        return Vec::new();
+    }
+    let mut found: Vec<(std::time::SystemTime, Process)> = Vec::new();
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let socket = entry.path();
+        let Some(pid) = socket.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok()) else {
+            continue;
+        };
+        match ask(&socket, "health", PATIENCE) {
+            Err(ControlError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::ConnectionRefused =>
+            {
+                // Nobody listens: its process was killed. If this fails the next look tries again.
+                let _ = fs::remove_file(&socket);
+            }
+            // One that is slow to answer is shown; asking it will say what is wrong.
+            _ => {
+                let made = entry.metadata().and_then(|m| m.modified()).unwrap_or(std::time::UNIX_EPOCH);
+                found.push((made, Process { pid, socket }));
+            }
+        }
+    }
+    found.sort_by_key(|(made, process)| (*made, process.pid));
+    found.into_iter().map(|(_, process)| process).collect()
+}
+
+/// The processes, or the one with this pid; an error with the remedy when there is none.
+pub fn wanted(pid: Option<u32>) -> Result<Vec<Process>, LabError> {
+    let all = processes();
+    match pid {
+        Some(pid) => {
+            let one: Vec<Process> = all.into_iter().filter(|p| p.pid == pid).collect();
+            if one.is_empty() {
+                return Err(LabError::Usage(format!(
+                    "no tide process {pid}: `tide tasks` lists those that run"
+                )));
+            }
+            Ok(one)
+        }
+        None => Ok(all),
+    }
+}
+
+/// One folder per user: other users can neither read nor place sockets there.
+fn folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|v| !v.is_empty()) {
+        Some(folder) => PathBuf::from(folder).join("springtide"),
+        None => std::env::temp_dir().join(format!("springtide-{}", user())),
+    }
+}
+
+fn user() -> u32 {
+    // SAFETY: takes nothing, cannot fail.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::geteuid()
+    }
+}
+
+/// In a temporary folder that all may write to, somebody else could have made ours beforehand.
+fn own_folder(folder: &Path) -> Result<(), String> {
+    match fs::symlink_metadata(folder) {
+        Ok(meta) if !meta.is_dir() || meta.uid() != user() || meta.mode() & 0o077 != 0 => Err(format!(
+            "{} is not a folder of this user's alone (mode 0700): remove it, or set XDG_RUNTIME_DIR",
+            folder.display()
+        )),
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(format!("{}: {e}", folder.display())),
+    }
+}
+
+/// Memory, processor time, threads and descriptors of this process, where the system tells.
+fn own_usage() -> serde_json::Value {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| -> Option<u64> {
+        let line = status.lines().find(|l| l.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    serde_json::json!({
+        "memory_kib": field("VmRSS:"),
+        "memory_peak_kib": field("VmHWM:"),
+        "threads": field("Threads:"),
+        "descriptors": fs::read_dir("/proc/self/fd").map(|d| d.count()).ok(),
+        "cpu_ms": cpu_ms(),
+    })
+}
+
+fn cpu_ms() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in brackets may hold spaces; user and system time are the 12th and 13th words behind it.
+    let words: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = words.get(11)?.parse::<u64>().ok()? + words.get(12)?.parse::<u64>().ok()?;
+    // SAFETY: takes a constant, returns a number.
+    #[allow(unsafe_code)]
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(per_second).ok().filter(|p| *p > 0).map(|p| ticks * 1_000 / p)
+}
