@@ -7,6 +7,7 @@ use springtide_lab::{
     compiled::CompiledStrategy,
     dataset::{Cut, DataSet},
     execute::{AccountOverrides, RunSpec},
+    library::Library,
     strategy::{StrategyKind, StrategySource},
 };
 use springtide_pine::vm::Scratch;
@@ -52,8 +53,8 @@ pub fn run(
     rules: &Rules,
     scratch: &mut Scratch,
 ) -> Result<(f64, u64), String> {
-    let overrides = AccountOverrides::default();
-    let spec = RunSpec { strategy, data, params, rules, overrides: &overrides };
+    let (overrides, library) = (AccountOverrides::default(), Library::default());
+    let spec = RunSpec { strategy, data, params, rules, overrides: &overrides, library: &library };
     let output = spec.run(scratch, &|| false).map_err(|e| e.to_string())?;
     let entries = output.simulation.trades.len() + output.simulation.open.len();
     Ok((output.metrics.equity_final, entries as u64))

@@ -87,6 +87,53 @@ fn json_lines_resume_and_partial_failure() {
     assert!(text(&partly.stdout).contains("\"failed\"") && text(&partly.stdout).contains("\"ok\""));
 }
 
+/// A script that asks for another market and for the shorter bars within its own.
+#[test]
+fn other_bars_are_found_named_and_part_of_the_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    bars(at, "Y-USD_15m.csv");
+    let script = "//@version=6\nstrategy(\"Asks\", use_bar_magnifier=true)\n\
+                  y = request.security(\"Y-USD\", \"60\", ta.sma(close, 3))\n\
+                  parts = request.security_lower_tf(syminfo.tickerid, \"15\", close)\n\
+                  if parts.size() == 4 and close > y\n    strategy.entry(\"L\", strategy.long)\n    \
+                  strategy.exit(\"X\", \"L\", limit=close * 1.02, stop=close * 0.98)\n";
+    std::fs::write(at.join("asks.pine"), script).expect("writes");
+    let run = |extra: &[&str]| {
+        let mut args =
+            vec!["backtest", "asks.pine", "--data", "X-USD_15m.csv", "--timeframe", "60", "--json", "-q"];
+        args.extend(extra);
+        let out = tide(at, &args);
+        let line = text(&out.stdout).lines().next().map(str::to_owned).unwrap_or_default();
+        serde_json::from_str::<serde_json::Value>(&line).expect("a line")
+    };
+    let missing = run(&[]);
+    let error = missing["error"].as_str().expect("an error");
+    assert!(error.contains("Y-USD at 60") && error.contains("tide data import"), "{error}");
+    assert_eq!(code(&tide(at, &["data", "import", "Y-USD_15m.csv"])), 0);
+    let found = run(&[]);
+    assert_eq!(found["status"], "ok", "{found}");
+    assert!(found["metrics"]["trades"].as_f64().is_some_and(|n| n > 0.0), "{found}");
+    let id = found["run"].as_str().expect("id").to_owned();
+    let shown = text(&tide(at, &["show", &id, "--json"]).stdout);
+    let setup = &serde_json::from_str::<serde_json::Value>(&shown).expect("json")["setup"]["others"];
+    let others = setup.as_array().expect("a list");
+    assert_eq!(others.len(), 2, "{setup}");
+    assert!(others.iter().all(|o| o["hash"].as_str().is_some_and(|h| !h.is_empty())), "{setup}");
+    let rerun = tide(at, &["rerun", &id]);
+    assert!(code(&rerun) == 0 && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
+
+    // Other bars make another run, and the recorded one cannot be repeated.
+    let csv = std::fs::read_to_string(at.join("Y-USD_15m.csv")).expect("reads").replace("100.00,", "100.25,");
+    std::fs::write(at.join("Y-USD_15m.csv"), csv).expect("writes");
+    assert_eq!(code(&tide(at, &["data", "import", "Y-USD_15m.csv"])), 0);
+    let other = run(&["--resume"]);
+    assert!(other["status"] == "ok" && other["run"] != found["run"] && other["reused"] == false, "{other}");
+    let rerun = tide(at, &["rerun", &id]);
+    assert!(text(&rerun.stderr).contains("changed since"), "{}", text(&rerun.stderr));
+}
+
 #[test]
 fn usage_errors_name_the_remedy() {
     let folder = tempfile::tempdir().expect("folder");

@@ -6,6 +6,7 @@ use crate::{
     dataset::DataSet,
     execute::{AccountOverrides, ENGINE_VERSION, RunFailure, RunOutput, RunSpec},
     ledger::{Acknowledge, LedgerWriter, RunRecord, Setup, now_ms},
+    library::Library,
     sweep::Grid,
 };
 use springtide_domain::{ContentHash, Params, RunId, RunStatus};
@@ -44,6 +45,8 @@ pub struct Plan {
     pub markets: Vec<Market>,
     pub rules: Vec<Arc<Rules>>,
     pub overrides: AccountOverrides,
+    /// Bars that scripts may ask for beside their market's own.
+    pub library: Arc<Library>,
 }
 
 impl Plan {
@@ -223,6 +226,7 @@ struct Task {
     data: Arc<DataSet>,
     rules: Arc<Rules>,
     overrides: AccountOverrides,
+    library: Arc<Library>,
     params: Params,
     job: i64,
 }
@@ -235,6 +239,7 @@ impl Task {
             params: self.params.clone(),
             rules: &self.rules,
             overrides: &self.overrides,
+            library: &self.library,
         }
     }
 
@@ -409,6 +414,7 @@ impl<'a> Jobs<'a> {
             data: Arc::clone(data),
             rules: Arc::clone(self.plan.rules.get(r)?),
             overrides: self.plan.overrides.clone(),
+            library: Arc::clone(&self.plan.library),
             params: grid.at(point),
             job: self.batch.job,
         })
@@ -500,6 +506,7 @@ fn failed_pair(
             from_ms: None,
             to_ms: None,
             engine: ENGINE_VERSION.into(),
+            others: Vec::new(),
         },
         rules,
         params: Params::new(),

@@ -25,6 +25,9 @@ pub struct DataSet {
     pub timeframe: Timeframe,
     /// After the cut.
     pub bars: Bars,
+    /// Before it.
+    pub whole: Bars,
+    pub whole_timeframe: Timeframe,
     /// Of the whole data, before the cut.
     pub hash: ContentHash,
     pub cut: Cut,
@@ -47,13 +50,14 @@ impl DataSet {
         hash: ContentHash,
         cut: Cut,
     ) -> Result<Self, String> {
-        let view = bars.view();
+        let (whole, whole_timeframe) = (bars.clone(), timeframe);
+        let view = whole.view();
         let first = cut.from_ms.map_or(0, |t| view.time.partition_point(|x| *x < t));
         let last = cut.to_ms.map_or(view.len(), |t| view.time.partition_point(|x| *x < t)).max(first);
-        let whole = first == 0 && last == view.len();
+        let untouched = first == 0 && last == view.len();
         let (bars, timeframe) = match cut.resample {
             Some(target) => (resample(&view.slice(first..last), timeframe, target, &symbol)?, target),
-            None if whole => (bars, timeframe),
+            None if untouched => (bars, timeframe),
             None => (view.slice(first..last).to_owned().into(), timeframe),
         };
         if bars.is_empty() {
@@ -67,6 +71,8 @@ impl DataSet {
             symbol,
             timeframe,
             bars,
+            whole,
+            whole_timeframe,
             hash,
             cut,
         })

@@ -3,7 +3,8 @@
 use crate::{
     compiled::CompiledStrategy,
     dataset::DataSet,
-    ledger::{RunRecord, Setup, now_ms},
+    ledger::{OtherUse, RunRecord, Setup, now_ms},
+    library::Library,
 };
 use springtide_domain::{ContentHash, Params, RunId, RunStatus};
 use springtide_engine::{
@@ -11,6 +12,7 @@ use springtide_engine::{
     broker::Simulation,
     metrics::{self, Metrics, MetricsInput},
 };
+use springtide_pine::ir::Program;
 use springtide_pine::vm::{self, DataContext, NameTable, Plan, RunError, Scratch};
 use std::time::Instant;
 
@@ -51,6 +53,8 @@ pub struct RunSpec<'a> {
     pub rules: &'a Rules,
     /// Command line overrides.
     pub overrides: &'a AccountOverrides,
+    /// Bars that the script may ask for beside the market's own.
+    pub library: &'a Library,
 }
 
 /// Everything a run leaves, before it is cut down to a record.
@@ -77,10 +81,34 @@ impl RunSpec<'_> {
 
     /// The run's identity.
     pub fn id(&self) -> RunId {
+        self.id_with(&self.others())
+    }
+
+    fn id_with(&self, others: &[OtherUse]) -> RunId {
         let account = serde_json::to_string(&self.account()).unwrap_or_default();
         let rules = serde_json::to_string(self.rules).unwrap_or_default();
-        let data = self.data.identity();
+        let data = covering(self.data.identity(), others);
         RunId::compute(self.strategy.source.hash, &self.params, data, ENGINE_VERSION, &account, &rules)
+    }
+
+    /// Bars beside the market's own that the script will ask for, and what it will get.
+    pub fn others(&self) -> Vec<OtherUse> {
+        let asks = |p: &&std::sync::Arc<Program>| p.bar_magnifier || p.has_requests();
+        let Some(program) = self.strategy.program.as_ref().filter(asks) else { return Vec::new() };
+        match Plan::prepare(program, &self.params) {
+            Ok(plan) => self.library.uses(&vm::needs(&plan, &self.context()), &self.data.symbol),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn context(&self) -> DataContext<'_> {
+        DataContext {
+            bars: self.data.bars.view(),
+            timeframe: self.data.timeframe,
+            symbol: &self.data.symbol,
+            columns: &self.data.columns,
+            others: Some(self.library),
+        }
     }
 
     /// Runs it to the end. `stop` is asked now and then; when it says yes the run ends as stopped.
@@ -90,13 +118,7 @@ impl RunSpec<'_> {
             RunFailure::Script(diagnostics.first().map_or_else(String::new, |d| d.message.clone()))
         })?;
         let account = self.account();
-        let context = DataContext {
-            bars: self.data.bars.view(),
-            timeframe: self.data.timeframe,
-            symbol: &self.data.symbol,
-            columns: &self.data.columns,
-            others: None,
-        };
+        let context = self.context();
         let outcome =
             vm::run(&plan, &context, self.rules, &account, scratch, stop).map_err(RunFailure::from)?;
         let point_value = self.data.symbol.point_value;
@@ -153,8 +175,9 @@ impl RunSpec<'_> {
 
     /// A record with everything known beforehand.
     pub fn blank(&self, job: i64, status: RunStatus, error: Option<String>) -> RunRecord {
+        let others = self.others();
         RunRecord {
-            id: self.id(),
+            id: self.id_with(&others),
             job,
             finished_ms: now_ms(),
             strategy: self.strategy.name.clone(),
@@ -171,6 +194,7 @@ impl RunSpec<'_> {
                 from_ms: self.data.cut.from_ms,
                 to_ms: self.data.cut.to_ms,
                 engine: ENGINE_VERSION.into(),
+                others,
             },
             rules: self.rules.clone(),
             params: self.params.clone(),
@@ -183,6 +207,17 @@ impl RunSpec<'_> {
             trades_hash: None,
         }
     }
+}
+
+/// The identity of data together with that of the other bars a run takes.
+fn covering(data: ContentHash, others: &[OtherUse]) -> ContentHash {
+    if others.is_empty() {
+        return data;
+    }
+    // Where a file lies does not change what is in it.
+    let parts = others.iter().map(|o| (&o.symbol, o.timeframe, &o.source, &o.hash));
+    let text = serde_json::to_string(&parts.collect::<Vec<_>>()).unwrap_or_default();
+    ContentHash::of_parts(&[&data.0, text.as_bytes()])
 }
 
 /// Hash over every number of every trade, bit for bit.

@@ -10,6 +10,7 @@ pub mod error;
 pub mod execute;
 pub mod filter;
 pub mod ledger;
+pub mod library;
 pub mod market;
 pub mod paths;
 pub mod replay;

@@ -6,6 +6,7 @@ use crate::{
     dataset::{Cut, DataSet},
     execute::{AccountOverrides, ENGINE_VERSION, RunOutput, RunSpec, trades_hash},
     ledger::RunRecord,
+    library::Library,
     market,
     report::RunDetail,
     strategy::{StrategyKind, StrategySource},
@@ -38,13 +39,23 @@ pub fn run(ledger: &Ledger, record: &RunRecord, store: &Path, cache: &Path) -> R
         commission: Some(record.setup.account.commission),
         slippage: Some(record.setup.account.slippage),
     };
+    let library = library(record, &data, store, cache)?;
     let spec = RunSpec {
         strategy: &strategy,
         data: &data,
         params: record.params.clone(),
         rules: &record.rules,
         overrides: &overrides,
+        library: &library,
     };
+    for (then, now) in record.setup.others.iter().zip(spec.others()) {
+        if then.hash != now.hash {
+            return Err(LabError::Data(format!(
+                "the bars of {} at {} have changed since the run was recorded",
+                then.symbol, then.timeframe
+            )));
+        }
+    }
     let output = spec
         .run(&mut Scratch::default(), &|| false)
         .map_err(|failure| LabError::Usage(format!("the run does not repeat: {failure}")))?;
@@ -61,6 +72,23 @@ fn data(record: &RunRecord, store: &Path, cache: &Path) -> Result<DataSet, LabEr
         return Err(LabError::Data(format!("{} has changed since the run was recorded", setup.data_path)));
     }
     Ok(data)
+}
+
+/// The store's bars, and those the run took from files outside it.
+fn library(record: &RunRecord, data: &DataSet, store: &Path, cache: &Path) -> Result<Library, LabError> {
+    let mut library = Library::new(store, [data]);
+    for other in &record.setup.others {
+        let Some(source) = &other.source else { continue };
+        let name = if source.exchange.is_empty() {
+            source.ticker.clone()
+        } else {
+            format!("{}:{}", source.exchange, source.ticker)
+        };
+        let wanted = market::Wanted { symbol: Some(name), ..market::Wanted::default() };
+        let found = market::load(&other.path, store, cache, &wanted, Cut::default())?;
+        library.add(source.clone(), found.timeframe, found.path, found.hash, found.bars);
+    }
+    Ok(library)
 }
 
 fn compare(record: &RunRecord, output: &RunOutput) -> Vec<String> {

@@ -61,6 +61,7 @@ fn detail(plan: &Plan, record: &RunRecord, scratch: &mut Scratch, candles: bool)
         params: record.params.clone(),
         rules: &record.rules,
         overrides: &plan.overrides,
+        library: &plan.library,
     };
     let output = spec.run(scratch, &|| false).ok()?;
     Some(RunDetail::new(record.id.as_str(), data, &output, record.setup.account.initial_capital, candles))

@@ -328,7 +328,7 @@ pub struct Program {
     pub account: Account,
     /// Names of `strategy()` arguments that the script gives.
     pub declared: Vec<String>,
-    /// `use_bar_magnifier`: recorded and reported, the default path is used.
+    /// `use_bar_magnifier`: fills follow finer bars where there are some.
     pub bar_magnifier: bool,
     pub inputs: Vec<Input>,
     pub vars: Vec<Var>,
@@ -345,4 +345,22 @@ pub struct Program {
     pub plots: Vec<(String, VarId)>,
     /// Number of [`SiteId`]s.
     pub sites: u32,
+}
+
+impl Program {
+    /// Whether the script asks for other bars than the chart's.
+    pub fn has_requests(&self) -> bool {
+        fn any(stmts: &[Stmt]) -> bool {
+            stmts.iter().any(|s| match s {
+                Stmt::Security(_) => true,
+                Stmt::If(_, a, b) => any(a) || any(b),
+                Stmt::Once(_, a) => any(a),
+                Stmt::For { to, body, .. } => any(&to.0) || any(body),
+                Stmt::ForIn { body, .. } => any(body),
+                Stmt::While { cond, body } => any(&cond.0) || any(body),
+                _ => false,
+            })
+        }
+        any(&self.body)
+    }
 }

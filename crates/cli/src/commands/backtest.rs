@@ -18,6 +18,7 @@ use springtide_lab::{
     dataset::Cut,
     execute::AccountOverrides,
     ledger::{BoardQuery, RunRecord},
+    library::Library,
     market::{self, Wanted},
     paths::expand,
     report::export::{TradeOwner, iso},
@@ -334,9 +335,16 @@ fn plan(context: &Context, args: &BacktestArgs) -> Result<Plan, LabError> {
     {
         return Err(LabError::Usage(why));
     }
+    let markets = markets(context, args)?;
+    let ready = markets.iter().filter_map(|m| match m {
+        Market::Ready(data) => Some(&**data),
+        Market::Broken { .. } => None,
+    });
+    let library = Arc::new(Library::new(&context.workspace.data(), ready));
     Ok(Plan {
         strategies,
-        markets: markets(context, args)?,
+        library,
+        markets,
         rules: rules.into_iter().map(Arc::new).collect(),
         overrides: AccountOverrides { cash: args.cash, commission: args.commission, slippage: args.slippage },
     })

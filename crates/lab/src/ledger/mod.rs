@@ -37,6 +37,24 @@ pub struct Setup {
     pub to_ms: Option<i64>,
     /// Version of the engine that produced it.
     pub engine: String,
+    /// Bars beside the market's own that the script asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherUse>,
+}
+
+/// What a script's request for other bars was answered with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherUse {
+    /// As the script writes it.
+    pub symbol: String,
+    /// Bar length it asked for.
+    pub timeframe: springtide_domain::Timeframe,
+    /// The instrument whose bars were taken; none when there were none.
+    pub source: Option<springtide_domain::SymbolInfo>,
+    /// The file they came from.
+    pub path: String,
+    /// Content hash of the whole file's bars.
+    pub hash: String,
 }
 
 /// One finished run as recorded and announced.

@@ -7,6 +7,7 @@ use super::machine::{CallSite, Code, Op, OrderSite, Reg};
 use super::orders::OrderKind;
 use super::pure;
 use super::run::{Mode, RunError};
+use super::security::{Answer, Lists};
 use super::slice::is_heap;
 use super::values::Strings;
 use crate::ir::{BarField, Bin, Expr, ExprId, InputKind, Program, Stmt, Ty, Un, VarId};
@@ -61,6 +62,7 @@ pub(super) struct Builder<'b, 'p> {
     code: Code,
     gates: Vec<Gate>,
     defs: FxHashMap<VarId, Def>,
+    lists: FxHashMap<VarId, Arc<Lists>>,
     var_columns: FxHashMap<VarId, Option<Operand>>,
     columns: FxHashMap<ExprId, Option<Operand>>,
     vars: FxHashMap<VarId, Reg>,
@@ -91,6 +93,7 @@ impl<'b, 'p> Builder<'b, 'p> {
             code: Code::default(),
             gates: Vec::new(),
             defs: FxHashMap::default(),
+            lists: FxHashMap::default(),
             var_columns: FxHashMap::default(),
             columns: FxHashMap::default(),
             vars: FxHashMap::default(),
@@ -105,8 +108,11 @@ impl<'b, 'p> Builder<'b, 'p> {
     }
 
     /// A variable whose values come from outside: a security's result.
-    pub fn give(&mut self, var: VarId, column: Arc<Column>) {
-        self.defs.insert(var, Def::Given(column));
+    pub fn give(&mut self, var: VarId, answer: Answer) {
+        match answer {
+            Answer::Column(column) => drop(self.defs.insert(var, Def::Given(column))),
+            Answer::Lists(lists) => drop(self.lists.insert(var, lists)),
+        }
     }
 
     /// Builds the whole body; `results` are evaluated at the end of each bar into the registers returned.
@@ -141,7 +147,9 @@ impl<'b, 'p> Builder<'b, 'p> {
             before = holds.iter().filter(|h| **h).count();
             for op in &self.code.ops {
                 match *op {
-                    Op::New { dst, .. } | Op::Field { dst, .. } => holds[dst as usize] = true,
+                    Op::New { dst, .. } | Op::Field { dst, .. } | Op::Part { dst, .. } => {
+                        holds[dst as usize] = true;
+                    }
                     Op::Call { call, dst } => {
                         holds[dst as usize] |= self.code.calls[call as usize].gives_handle;
                     }
@@ -236,7 +244,7 @@ impl<'b, 'p> Builder<'b, 'p> {
         match stmt {
             Stmt::Set(var, _) => self.var_column(*var).is_some(),
             Stmt::TaMulti { outs, .. } => outs.iter().all(|v| self.var_column(*v).is_some()),
-            Stmt::Security(_) => true,
+            Stmt::Security(s) => s.outs.iter().all(|v| !self.lists.contains_key(v)),
             _ => false,
         }
     }
@@ -580,7 +588,17 @@ impl<'b, 'p> Builder<'b, 'p> {
                 self.ta(*func, args, &outs, Span::default())
             }
             Stmt::Order { name, args, span } => self.order(name, args, *span),
-            Stmt::Security(_) => Ok(()),
+            Stmt::Security(s) => {
+                for var in &s.outs {
+                    if let Some(lists) = self.lists.get(var).cloned() {
+                        let dst = self.var(*var);
+                        self.code.lists.push(lists);
+                        let list = (self.code.lists.len() - 1) as u32;
+                        self.emit(Op::Part { dst, list });
+                    }
+                }
+                Ok(())
+            }
             Stmt::Error(message, span) => {
                 let message = self.value(*message)?;
                 self.emit(Op::Fail { message, span: *span });

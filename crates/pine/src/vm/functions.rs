@@ -4,6 +4,7 @@ use super::calendar::week_of_year;
 use super::fold::{Facts, Known};
 use super::machine::{CallSite, Machine, World};
 use super::orders::OrderKind;
+use super::others::full_name;
 use super::run::{DataContext, RunError};
 use super::{collections, matrices, pure, text, times, trades};
 use springtide_domain::{SymbolKind, Timeframe};
@@ -229,11 +230,11 @@ const FACTS: &[&str] = &[
     "strategy.initial_capital",
 ];
 
-/// Their values on this market. `timenow` is the last bar's close: a backtest has no other now.
-pub(super) fn facts(data: &DataContext<'_>) -> Facts {
+/// Their values on this market, which a request asks for on `chart`. `timenow` is the last bar's close: a
+/// backtest has no other now.
+pub(super) fn facts(data: &DataContext<'_>, chart: &DataContext<'_>) -> Facts {
     let s = data.symbol;
     let text = |t: &str| Known::Str(t.into());
-    let id = if s.exchange.is_empty() { s.ticker.clone() } else { format!("{}:{}", s.exchange, s.ticker) };
     let tf = data.timeframe;
     let flag = |x: bool| Known::Num(f64::from(x));
     let last_time = data.bars.time.last().copied().unwrap_or(0);
@@ -249,7 +250,8 @@ pub(super) fn facts(data: &DataContext<'_>) -> Facts {
     for name in FACTS {
         let value = match *name {
             "syminfo.ticker" | "syminfo.root" | "syminfo.description" => text(&s.ticker),
-            "syminfo.tickerid" | "syminfo.main_tickerid" => text(&id),
+            "syminfo.tickerid" => text(&full_name(s)),
+            "syminfo.main_tickerid" => text(&full_name(chart.symbol)),
             "syminfo.prefix" | "syminfo.exchange" => text(&s.exchange),
             "syminfo.currency" | "strategy.account_currency" => text(&s.currency),
             "syminfo.basecurrency" => text(&s.base_currency),
@@ -262,7 +264,8 @@ pub(super) fn facts(data: &DataContext<'_>) -> Facts {
             "syminfo.mincontract" => Known::Num(s.min_qty),
             "syminfo.minmove" => Known::Num(1.0),
             "syminfo.pricescale" => Known::Num((1.0 / s.mintick).round()),
-            "timeframe.period" | "timeframe.main_period" => text(&tf.to_string()),
+            "timeframe.period" => text(&tf.to_string()),
+            "timeframe.main_period" => text(&chart.timeframe.to_string()),
             "timeframe.multiplier" => Known::Num(f64::from(tf.multiplier())),
             "timeframe.isintraday" => flag(tf.is_intraday()),
             "timeframe.isdaily" => flag(matches!(tf, Timeframe::Days(_))),

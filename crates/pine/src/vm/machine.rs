@@ -9,6 +9,7 @@ use super::heap::{Heap, Object};
 use super::orders::{self, OrderKind};
 use super::pure::{MAX_ARGS, Pure};
 use super::run::{LogLine, RunError};
+use super::security::Lists;
 use super::values::Strings;
 use crate::ir::{Bin, Ty, Un};
 use regex_lite::Regex;
@@ -18,6 +19,7 @@ use springtide_engine::{
     broker::Broker,
     ta::{Sums, TaFunc, TaState},
 };
+use std::sync::Arc;
 
 /// A register's number.
 pub(super) type Reg = u32;
@@ -133,6 +135,11 @@ pub(super) enum Op {
         call: u32,
         dst: Reg,
     },
+    /// An array of the shorter bars' values within this bar.
+    Part {
+        dst: Reg,
+        list: u32,
+    },
     Field {
         dst: Reg,
         object: Reg,
@@ -204,6 +211,7 @@ pub(super) struct Code {
     pub pures: Vec<(Pure, Vec<Reg>)>,
     pub calls: Vec<CallSite>,
     pub orders: Vec<OrderSite>,
+    pub lists: Vec<Arc<Lists>>,
     /// Registers whose past is read, and what they held before the first bar.
     pub histories: Vec<(Reg, f64)>,
     /// Registers that may hold handles of collections or objects.
@@ -501,6 +509,12 @@ impl<'m, 'w> Machine<'m, 'w> {
                     let site = &code.calls[call as usize];
                     let fields = site.args.iter().map(|r| self.get(*r)).collect();
                     let handle = self.world.heap.add(Object::Record(fields), site.links);
+                    self.set(dst, handle);
+                }
+                Op::Part { dst, list } => {
+                    let lists = &code.lists[list as usize];
+                    let values = lists.values[lists.parts[i].clone()].to_vec();
+                    let handle = self.world.heap.add(Object::Array(values), false);
                     self.set(dst, handle);
                 }
                 Op::Field { dst, object, field, span } => {

@@ -15,8 +15,10 @@ mod heap;
 mod linear;
 mod machine;
 mod matrices;
+mod merge;
 mod numbers;
 mod orders;
+mod others;
 mod pure;
 mod run;
 mod security;
@@ -29,7 +31,8 @@ mod values;
 
 pub use columns::ColumnStore;
 pub use functions::supports;
-pub use run::{DataContext, ExecOptions, LogLine, OtherData, Outcome, Plan, RunError, Scratch, run};
+pub use others::{Need, OtherBars, OtherData, is_symbol, needs};
+pub use run::{DataContext, ExecOptions, LogLine, Outcome, Plan, RunError, Scratch, run};
 pub use values::NameTable;
 
 /// Stands for an argument that was left out; a NaN of its own, so that `na` remains a value.

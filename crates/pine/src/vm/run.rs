@@ -3,29 +3,24 @@
 use super::build::{Builder, Built, Gate, When};
 use super::calendar::{Clock, Zone};
 use super::columns::{self, ColumnStore, Data, Operand};
-use super::fold::{Folder, Known};
+use super::fold::{Facts, Folder, Known};
 use super::functions;
 use super::gates::{self, Mask};
 use super::heap::Heap;
 use super::machine::{Machine, World};
-use super::security;
+use super::others::{OtherData, magnifier};
+use super::security::Requests;
 use super::slice::Needs;
 use super::values::{NameTable, Strings};
-use crate::ir::{BarField, Input, InputKind, Program};
+use crate::ir::{BarField, Input, InputKind, Program, Stmt};
 use springtide_domain::{
     Bars, BarsView, Diagnostic, ParamValue, Params, Severity, Span, SymbolInfo, Timeframe,
 };
 use springtide_engine::{
     Account, Rules,
-    broker::{Broker, EventKind, Simulation},
+    broker::{Broker, EventKind, FinerBars, Simulation},
     rules::{AtOpen, FillAt, Sums},
 };
-
-/// Bars of other symbols or finer timeframes, for scripts that ask for them.
-pub trait OtherData: Sync {
-    /// The bars and their description; none when there are none.
-    fn find(&self, symbol: &str, timeframe: Timeframe) -> Option<(Bars, SymbolInfo)>;
-}
 
 /// The market a run trades on.
 #[derive(Clone, Copy)]
@@ -108,6 +103,8 @@ pub enum RunError {
     Memory { bar: usize },
     /// Something this engine cannot do.
     Unsupported { feature: String, span: Span },
+    /// Bars that the script asks for and nobody has.
+    NoData { symbol: String, timeframe: Timeframe, span: Span },
 }
 
 impl std::fmt::Display for RunError {
@@ -120,6 +117,11 @@ impl std::fmt::Display for RunError {
                 "out of the memory a run may use on bar {bar}: the script's collections or strings grow without end"
             ),
             Self::Unsupported { feature, .. } => write!(f, "{feature} is not supported"),
+            Self::NoData { symbol, timeframe, .. } => write!(
+                f,
+                "the script asks for {symbol} at {timeframe}, of which there are no bars: bring them, or shorter ones, \
+                 with `tide data import FILE --symbol {symbol}`, or name their file with --data"
+            ),
         }
     }
 }
@@ -129,7 +131,7 @@ impl std::error::Error for RunError {}
 /// A program with its inputs' values.
 #[derive(Debug)]
 pub struct Plan<'p> {
-    program: &'p Program,
+    pub(super) program: &'p Program,
     inputs: Vec<Known>,
     sources: Vec<Option<BarField>>,
 }
@@ -160,6 +162,14 @@ impl<'p> Plan<'p> {
             }
         }
         if errors.is_empty() { Ok(Self { program, inputs, sources }) } else { Err(errors) }
+    }
+
+    /// The program with its inputs' values and what is known of a market: what they decide is decided.
+    pub(super) fn specialise<'f>(&self, facts: &'f Facts) -> (Folder<'f>, Vec<Stmt>)
+    where
+        'p: 'f,
+    {
+        Folder::specialise(self.program, self.inputs.clone(), self.sources.clone(), facts)
     }
 }
 
@@ -266,32 +276,39 @@ pub fn run(
     stop: &dyn Fn() -> bool,
 ) -> Result<Outcome, RunError> {
     let program = plan.program;
-    let facts = functions::facts(data);
-    let (folder, body) = Folder::specialise(program, plan.inputs.clone(), plan.sources.clone(), &facts);
+    let facts = functions::facts(data, data);
+    let (folder, body) = plan.specialise(&facts);
     let plots: Vec<crate::ir::VarId> = program.plots.iter().map(|(_, var)| *var).collect();
     let whole = body;
     let body = Needs::slice(&folder, &whole, &plots, true);
     let mut world = world(data, program)?;
     let mut warnings = Vec::new();
-    if program.bar_magnifier {
-        warnings.push(
-            "use_bar_magnifier: no finer bars are used; fills follow the bar's assumed path".to_owned(),
-        );
+    let magnified = if program.bar_magnifier { magnify(data, &mut warnings) } else { None };
+    let finer = magnified.as_ref().map(|(bars, span)| FinerBars::new(data.bars.time, *span, bars.view()));
+    if let Some(finer) = &finer {
+        let (covered, all) = (finer.covered(), data.bars.len());
+        if covered < all {
+            warnings.push(format!(
+                "use_bar_magnifier: finer bars cover {covered} of {all} bars; on the others fills follow the assumed path"
+            ));
+        }
     }
     let mode = Mode { hoist: scratch.options.hoist, sums: rules.sums };
-    let securities = security::resolve(&folder, &whole, &body, &mut world, data, mode, stop)?;
+    let requests = Requests { plan, chart: *data, mode, stop };
+    let answers = requests.resolve(&folder, &body, &mut world, data, &mut Vec::new())?;
     let mut strings = std::mem::take(&mut world.strings);
     let mut builder = Builder::new(&folder, data.columns, &mut strings, mode);
-    for (var, column) in securities {
-        builder.give(var, column);
-    }
+    answers.into_iter().for_each(|(var, answer)| builder.give(var, answer));
     let (built, plotted) = builder.build_with_vars(&body, &plots)?;
     world.strings = strings;
     let columns = columns::compute(&built.recipes, &data.bars, data.columns, &mut |name| {
         functions::bar_column(name, &mut world)
     });
     let masks: Vec<Mask> = built.gates.iter().map(|g| mask(g, &columns, data.bars.len())).collect();
-    let broker = Broker::new(data.bars, account, rules, data.symbol);
+    let mut broker = Broker::new(data.bars, account, rules, data.symbol);
+    if let Some(finer) = &finer {
+        broker = broker.with_finer(finer);
+    }
     let mut machine = Machine::new(&mut world, Some(broker), &built.code, &columns, &masks, stop);
     let mut series: Vec<Vec<f64>> = plotted.iter().map(|_| Vec::with_capacity(data.bars.len())).collect();
     // Where orders fill at the close there is nothing to run again for: the two settings exclude each other.
@@ -319,6 +336,23 @@ pub fn run(
         warnings,
         names: world.strings.into_names(),
     })
+}
+
+/// The finer bars that show in what order prices came, and how long a chart bar is at most.
+fn magnify(data: &DataContext<'_>, warnings: &mut Vec<String>) -> Option<(Bars, i64)> {
+    let need = magnifier(data);
+    let found = need.as_ref().and_then(|need| need.fetch(data, Span::default()).ok());
+    let (Some(need), Some(found)) = (need, found) else {
+        warnings.push(format!(
+            "use_bar_magnifier: there are no bars of {} shorter than {}; fills follow the bar's assumed path (bring \
+             some with `tide data import FILE`)",
+            data.symbol.ticker, data.timeframe
+        ));
+        return None;
+    };
+    warnings.push(format!("use_bar_magnifier: fills follow the {} bars of {}", need.timeframe, need.symbol));
+    let span = if data.timeframe.is_intraday() { data.timeframe.nominal_ms() } else { i64::MAX };
+    Some((found.bars, span))
 }
 
 pub(super) fn world<'w>(data: &DataContext<'w>, program: &Program) -> Result<World<'w>, RunError> {

@@ -1,234 +1,249 @@
-//! `request.security`: the needed slice of the script runs on other bars, and its results are merged
-//! back to the chart's.
+//! `request.security` and `request.security_lower_tf`: the needed slice of the script runs on other bars,
+//! and its results are merged back to the chart's.
 
 use super::build::Builder;
 use super::columns::{self, Column, ColumnStore};
 use super::fold::{Folder, blocks};
 use super::functions;
 use super::machine::{Machine, World};
-use super::run::{DataContext, Mode, RunError, mask};
-use super::slice::Needs;
-use crate::ir::{Expr, Security, Stmt, VarId};
+use super::merge::Spans;
+use super::others::Target;
+use super::run::{self, DataContext, Mode, Plan, RunError, mask};
+use super::slice::{Needs, is_heap};
+use crate::ir::{ExprId, Security, SiteId, Stmt, VarId};
 use springtide_domain::{
-    BarsView, OwnedBars, Timeframe,
+    Bars, BarsView, OwnedBars, SymbolInfo, Timeframe,
     resample::{Groups, Periods, group, join},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Columns of a foreign context live with it; they are few.
 const CONTEXT_BUDGET_BYTES: usize = 64 << 20;
 
-/// Resolves every request of the body to chart-length columns.
-///
-/// `whole` is the body before it was sliced: what a request depends on may be nothing to the chart.
-pub(super) fn resolve(
-    folder: &Folder<'_>,
-    whole: &[Stmt],
-    body: &[Stmt],
-    world: &mut World<'_>,
-    data: &DataContext<'_>,
-    mode: Mode,
-    stop: &dyn Fn() -> bool,
-) -> Result<Vec<(VarId, Arc<Column>)>, RunError> {
+/// What a request's variable holds on the chart's bars.
+pub(super) enum Answer {
+    /// One value a bar.
+    Column(Arc<Column>),
+    /// An array a bar: a part of all the values.
+    Lists(Arc<Lists>),
+}
+
+/// Values of shorter bars, and those that belong to each of the chart's.
+#[derive(Debug)]
+pub(super) struct Lists {
+    pub values: Vec<f64>,
+    pub parts: Arc<Vec<Range<usize>>>,
+}
+
+/// What all requests of a run share.
+pub(super) struct Requests<'r> {
+    pub plan: &'r Plan<'r>,
+    /// The bars that the script trades on.
+    pub chart: DataContext<'r>,
+    pub mode: Mode,
+    pub stop: &'r dyn Fn() -> bool,
+}
+
+/// The requests of a body, in order.
+pub(super) fn collect(stmts: &[Stmt]) -> Vec<&Security> {
+    fn visit<'s>(stmts: &'s [Stmt], found: &mut Vec<&'s Security>) {
+        for stmt in stmts {
+            match stmt {
+                Stmt::Security(s) => found.push(s),
+                other => blocks(other).into_iter().for_each(|b| visit(b, found)),
+            }
+        }
+    }
     let mut found = Vec::new();
-    collect(body, &mut found);
-    let mut out = Vec::new();
-    for security in found {
-        for (var, column) in one(folder, whole, security, world, data, mode, stop)? {
-            out.push((var, Arc::new(column)));
-        }
-    }
-    Ok(out)
+    visit(stmts, &mut found);
+    found
 }
 
-fn collect<'s>(stmts: &'s [Stmt], found: &mut Vec<&'s Security>) {
-    for stmt in stmts {
-        match stmt {
-            Stmt::Security(s) => found.push(s),
-            other => blocks(other).into_iter().for_each(|b| collect(b, found)),
+/// The part of a program that a request's results need. The request stands after what it depends on; its
+/// own statements follow at the end of the bar.
+pub(super) fn part(folder: &Folder<'_>, body: &[Stmt], s: &Security) -> Vec<Stmt> {
+    let (mut outer, inner) = Needs::slice_for(folder, body, &s.results, &s.body);
+    outer.extend(inner);
+    outer
+}
+
+/// Bars that a request runs on, and how they lie to the context's.
+struct Ground {
+    bars: Bars,
+    symbol: SymbolInfo,
+    lie: Lie,
+}
+
+enum Lie {
+    Same,
+    /// Longer bars made of the context's.
+    Joined(Groups),
+    /// By time.
+    Apart(Spans),
+}
+
+impl Requests<'_> {
+    /// Answers every request of the body.
+    ///
+    /// `path` holds the requests that wait for this one.
+    pub fn resolve(
+        &self,
+        folder: &Folder<'_>,
+        body: &[Stmt],
+        world: &mut World<'_>,
+        data: &DataContext<'_>,
+        path: &mut Vec<SiteId>,
+    ) -> Result<Vec<(VarId, Answer)>, RunError> {
+        let mut out = Vec::new();
+        for s in collect(body) {
+            if path.contains(&s.site) {
+                let feature = format!("{} that depends on its own result", s.name);
+                return Err(RunError::Unsupported { feature, span: s.span });
+            }
+            path.push(s.site);
+            out.extend(self.one(folder, s, world, data, path)?);
+            path.pop();
         }
+        Ok(out)
+    }
+
+    fn one(
+        &self,
+        folder: &Folder<'_>,
+        s: &Security,
+        world: &mut World<'_>,
+        data: &DataContext<'_>,
+        path: &mut Vec<SiteId>,
+    ) -> Result<Vec<(VarId, Answer)>, RunError> {
+        let unsupported =
+            |feature: &str| RunError::Unsupported { feature: format!("{}{feature}", s.name), span: s.span };
+        let lower = s.name == "request.security_lower_tf";
+        let vars = &folder.program.vars;
+        let nested = |t: &crate::ir::Ty| match t {
+            crate::ir::Ty::Array(inner) if lower => is_heap(inner),
+            t => is_heap(t),
+        };
+        if s.outs.iter().any(|v| nested(&vars[v.index()].ty)) {
+            return Err(unsupported(" of a collection or an object"));
+        }
+        let flag =
+            |e: ExprId| folder.truth(e).ok_or_else(|| unsupported(" with gaps or lookahead that change"));
+        let (gaps, lookahead) = (flag(s.gaps)?, flag(s.lookahead)?);
+        let target = Target::of(folder, s, data)?;
+        if lower && target.timeframe.nominal_ms() > data.timeframe.nominal_ms() {
+            let message = format!(
+                "{} takes a timeframe up to the chart's {}, not {}",
+                s.name, data.timeframe, target.timeframe
+            );
+            return Err(RunError::Script { message, span: s.span, bar: 0 });
+        }
+        let ground = ground(&target, data, lower, s)?;
+        let store = ColumnStore::new(CONTEXT_BUDGET_BYTES);
+        let context = DataContext {
+            bars: ground.bars.view(),
+            timeframe: target.timeframe,
+            symbol: &ground.symbol,
+            columns: &store,
+            others: data.others,
+        };
+        let series = self.evaluate(s, world, &context, path)?;
+        let chart = match ground.lie {
+            Lie::Apart(_) => spans(&data.bars, data.timeframe, data.symbol, s)?,
+            _ => Spans { opens: Vec::new(), closes: Vec::new() },
+        };
+        if lower {
+            let parts = Arc::new(match &ground.lie {
+                Lie::Apart(spans) => spans.within(&chart),
+                _ => (0..data.bars.len()).map(|i| i..i + 1).collect(),
+            });
+            let lists = series.into_iter().map(|values| Lists { values, parts: Arc::clone(&parts) });
+            return Ok(s.outs.iter().copied().zip(lists.map(|l| Answer::Lists(Arc::new(l)))).collect());
+        }
+        let merged = series.into_iter().map(|values| match &ground.lie {
+            Lie::Same => values,
+            Lie::Joined(groups) => merge(&values, groups, data.bars.len(), gaps, lookahead),
+            Lie::Apart(spans) => spans.merge(&values, &chart, gaps, lookahead),
+        });
+        let columns = merged.map(|values| Answer::Column(Arc::new(Column::new(values))));
+        Ok(s.outs.iter().copied().zip(columns).collect())
+    }
+
+    /// Runs the slice on the context's bars; one series per result.
+    fn evaluate(
+        &self,
+        s: &Security,
+        world: &mut World<'_>,
+        context: &DataContext<'_>,
+        path: &mut Vec<SiteId>,
+    ) -> Result<Vec<Vec<f64>>, RunError> {
+        let facts = functions::facts(context, &self.chart);
+        let (folder, body) = self.plan.specialise(&facts);
+        let needed = part(&folder, &body, s);
+        let mut own = run::world(context, folder.program)?;
+        own.strings = std::mem::take(&mut world.strings);
+        let nested = self.resolve(&folder, &needed, &mut own, context, path)?;
+        let mut strings = std::mem::take(&mut own.strings);
+        let mut builder = Builder::new(&folder, context.columns, &mut strings, self.mode);
+        nested.into_iter().for_each(|(var, answer)| builder.give(var, answer));
+        let (built, results) = builder.build(&needed, &s.results)?;
+        own.strings = strings;
+        let columns = columns::compute(&built.recipes, &context.bars, context.columns, &mut |name| {
+            functions::bar_column(name, &mut own)
+        });
+        let n = context.bars.len();
+        let masks: Vec<_> = built.gates.iter().map(|g| mask(g, &columns, n)).collect();
+        let mut series: Vec<Vec<f64>> = results.iter().map(|_| Vec::with_capacity(n)).collect();
+        {
+            let mut machine = Machine::new(&mut own, None, &built.code, &columns, &masks, self.stop);
+            for i in 0..n {
+                machine.run_bar(i)?;
+                for (reg, out) in results.iter().zip(&mut series) {
+                    out.push(machine.registers[*reg as usize]);
+                }
+            }
+        }
+        world.strings = own.strings;
+        Ok(series)
     }
 }
 
-fn one(
-    folder: &Folder<'_>,
-    body: &[Stmt],
+fn ground(target: &Target, data: &DataContext<'_>, lower: bool, s: &Security) -> Result<Ground, RunError> {
+    let ground = match target.need(data) {
+        Some(need) => {
+            let found = need.fetch(data, s.span)?;
+            let spans = spans(&found.bars.view(), target.timeframe, &found.symbol, s)?;
+            Ground { bars: found.bars, symbol: found.symbol, lie: Lie::Apart(spans) }
+        }
+        None if lower || target.timeframe.nominal_ms() == data.timeframe.nominal_ms() => {
+            Ground { bars: data.bars.to_owned().into(), symbol: data.symbol.clone(), lie: Lie::Same }
+        }
+        None => {
+            let mut periods =
+                Periods::parse(target.timeframe, &data.symbol.timezone, &data.symbol.session)
+                    .map_err(|e| RunError::Script { message: e.to_string(), span: s.span, bar: 0 })?;
+            let groups = group(data.bars.time, data.timeframe, &mut periods);
+            let bars = join(&data.bars, &groups).into();
+            Ground { bars, symbol: data.symbol.clone(), lie: Lie::Joined(groups) }
+        }
+    };
+    if !target.heikinashi {
+        return Ok(ground);
+    }
+    let bars = heikin_ashi(&ground.bars.view()).into();
+    Ok(Ground { bars, ..ground })
+}
+
+fn spans(
+    bars: &BarsView<'_>,
+    timeframe: Timeframe,
+    symbol: &SymbolInfo,
     s: &Security,
-    world: &mut World<'_>,
-    data: &DataContext<'_>,
-    mode: Mode,
-    stop: &dyn Fn() -> bool,
-) -> Result<Vec<(VarId, Column)>, RunError> {
-    let unsupported = |feature: &str| RunError::Unsupported { feature: feature.into(), span: s.span };
-    let wanted = timeframe(folder, s, data)?;
-    let heikinashi = symbol(folder, s, data)?;
-    let flag =
-        |e| folder.truth(e).ok_or_else(|| unsupported("request.security with gaps or lookahead that change"));
-    let (gaps, lookahead) = (flag(s.gaps)?, flag(s.lookahead)?);
-    if s.name == "request.security_lower_tf" {
-        return Err(unsupported("request.security_lower_tf without finer bars"));
-    }
-    let (chart, target) = (data.timeframe.nominal_ms(), wanted.nominal_ms());
-    if target < chart {
-        return Err(unsupported(&format!(
-            "request.security of {wanted} on {} bars: finer bars are needed and",
-            data.timeframe
-        )));
-    }
-    let n = data.bars.len();
-    let (bars, groups): (OwnedBars, Option<Groups>) = if target == chart {
-        (data.bars.to_owned(), None)
-    } else {
-        let mut periods = Periods::parse(wanted, &data.symbol.timezone, &data.symbol.session)
-            .map_err(|e| RunError::Script { message: e.to_string(), span: s.span, bar: 0 })?;
-        let groups = group(data.bars.time, data.timeframe, &mut periods);
-        (join(&data.bars, &groups), Some(groups))
-    };
-    let bars = if heikinashi { heikin_ashi(&bars.view()) } else { bars };
-    let store = ColumnStore::new(CONTEXT_BUDGET_BYTES);
-    let context = DataContext {
-        bars: bars.view(),
-        timeframe: wanted,
-        symbol: data.symbol,
-        columns: &store,
-        others: data.others,
-    };
-    let series = evaluate(folder, body, s, world, &context, mode, stop)?;
-    let merged = series.into_iter().map(|values| match &groups {
-        None => values,
-        Some(groups) => merge(&values, groups, n, gaps, lookahead),
-    });
-    Ok(s.outs.iter().copied().zip(merged.map(Column::new)).collect())
-}
-
-fn timeframe(folder: &Folder<'_>, s: &Security, data: &DataContext<'_>) -> Result<Timeframe, RunError> {
-    let unsupported = || RunError::Unsupported {
-        feature: "request.security with a timeframe that changes".into(),
-        span: s.span,
-    };
-    let known = folder.known(s.timeframe).ok_or_else(unsupported)?;
-    let super::fold::Known::Str(text) = known else { return Err(unsupported()) };
-    if text.is_empty() {
-        return Ok(data.timeframe);
-    }
-    text.parse().map_err(|e: springtide_domain::timeframe::BadTimeframe| RunError::Script {
-        message: e.to_string(),
+) -> Result<Spans, RunError> {
+    Spans::of(bars, timeframe, symbol).ok_or_else(|| RunError::Script {
+        message: format!("{}: the time zone or session of {} cannot be read", s.name, symbol.ticker),
         span: s.span,
         bar: 0,
     })
-}
-
-/// Checks that the request is for the chart's symbol; true for its Heikin-Ashi bars.
-fn symbol(folder: &Folder<'_>, s: &Security, data: &DataContext<'_>) -> Result<bool, RunError> {
-    let mut id = s.symbol;
-    let mut heikinashi = false;
-    loop {
-        match &folder.program.exprs[id.index()] {
-            Expr::Call { name: "ticker.heikinashi", args, .. } => {
-                heikinashi = true;
-                id = args[0];
-            }
-            Expr::Call { name: "ticker.standard" | "ticker.modify" | "ticker.inherit", args, .. }
-                if !args.is_empty() =>
-            {
-                id = args[0]
-            }
-            Expr::Call { name, .. } if name.starts_with("ticker.") && *name != "ticker.new" => {
-                return Err(RunError::Unsupported { feature: (*name).into(), span: s.span });
-            }
-            Expr::Var(var) => match single_definition(folder, *var) {
-                Some(next) => id = next,
-                None => break,
-            },
-            _ => break,
-        }
-    }
-    let Some(super::fold::Known::Str(text)) = folder.known(id) else {
-        return Err(RunError::Unsupported {
-            feature: "request.security with a symbol that changes".into(),
-            span: s.span,
-        });
-    };
-    let ticker = text.rsplit(':').next().unwrap_or("");
-    if text.is_empty() || ticker == data.symbol.ticker {
-        return Ok(heikinashi);
-    }
-    Err(RunError::Unsupported {
-        feature: format!("request.security of another symbol (`{text}`)"),
-        span: s.span,
-    })
-}
-
-/// The expression of a variable with exactly one assignment in the program.
-fn single_definition(folder: &Folder<'_>, var: VarId) -> Option<crate::ir::ExprId> {
-    fn visit(stmts: &[Stmt], var: VarId, found: &mut Vec<crate::ir::ExprId>) {
-        for stmt in stmts {
-            if let Stmt::Set(v, e) = stmt
-                && *v == var
-            {
-                found.push(*e);
-            }
-            blocks(stmt).into_iter().for_each(|b| visit(b, var, found));
-        }
-    }
-    let mut found = Vec::new();
-    visit(&folder.program.body, var, &mut found);
-    if found.len() == 1 { found.pop() } else { None }
-}
-
-/// Runs the slice on the context's bars; one series per result.
-fn evaluate(
-    folder: &Folder<'_>,
-    body: &[Stmt],
-    s: &Security,
-    world: &mut World<'_>,
-    context: &DataContext<'_>,
-    mode: Mode,
-    stop: &dyn Fn() -> bool,
-) -> Result<Vec<Vec<f64>>, RunError> {
-    let (outer, inner) = Needs::slice_for(folder, body, &s.results, &s.body);
-    // The request stands after what it depends on; its own statements follow at the end of the bar.
-    let mut whole = outer;
-    whole.extend(inner);
-    let mut own = World {
-        bars: context.bars,
-        timeframe: context.timeframe,
-        symbol: world.symbol,
-        version: world.version,
-        zone: world.zone.clone(),
-        clock: Default::default(),
-        strings: std::mem::take(&mut world.strings),
-        patterns: Default::default(),
-        heap: Default::default(),
-        enums: world.enums.clone(),
-        logs: Vec::new(),
-        logs_dropped: 0,
-    };
-    let nested = resolve(folder, body, &whole, &mut own, context, mode, stop)?;
-    let mut strings = std::mem::take(&mut own.strings);
-    let mut builder = Builder::new(folder, context.columns, &mut strings, mode);
-    for (var, column) in nested {
-        builder.give(var, column);
-    }
-    let (built, results) = builder.build(&whole, &s.results)?;
-    own.strings = strings;
-    let columns = columns::compute(&built.recipes, &context.bars, context.columns, &mut |name| {
-        functions::bar_column(name, &mut own)
-    });
-    let n = context.bars.len();
-    let masks: Vec<_> = built.gates.iter().map(|g| mask(g, &columns, n)).collect();
-    let mut series: Vec<Vec<f64>> = results.iter().map(|_| Vec::with_capacity(n)).collect();
-    {
-        let mut machine = Machine::new(&mut own, None, &built.code, &columns, &masks, stop);
-        for i in 0..n {
-            machine.run_bar(i)?;
-            for (reg, out) in results.iter().zip(&mut series) {
-                out.push(machine.registers[*reg as usize]);
-            }
-        }
-    }
-    world.strings = own.strings;
-    Ok(series)
 }
 
 /// A value of the higher timeframe is seen on the chart bar that completes it; with lookahead from the

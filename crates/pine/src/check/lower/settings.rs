@@ -140,12 +140,7 @@ impl<'a> Checker<'a> {
                 let message = "calc_on_every_tick has no effect on historical bars";
                 self.warn("ignored-argument", at, message, "");
             }
-            _ => {
-                self.program.bar_magnifier = true;
-                let message =
-                    "use_bar_magnifier is noted, but bars are walked by their open, high, low and close";
-                self.warn("ignored-argument", at, message, "fills inside a bar may differ");
-            }
+            _ => self.program.bar_magnifier = true,
         }
     }
 

@@ -2,10 +2,11 @@
 
 mod collections;
 mod fills;
+mod requests;
 mod text;
 mod times;
 
-use super::{ColumnStore, DataContext, ExecOptions, Outcome, Plan, RunError, Scratch, run};
+use super::{ColumnStore, DataContext, ExecOptions, OtherData, Outcome, Plan, RunError, Scratch, run};
 use crate::check::{CompileOptions, compile_with};
 use springtide_domain::{OwnedBars, SymbolInfo, Timeframe};
 use springtide_engine::Rules;
@@ -36,6 +37,15 @@ fn symbol() -> SymbolInfo {
 }
 
 fn execute(source: &str, bars: &OwnedBars, options: ExecOptions) -> Result<Outcome, RunError> {
+    execute_with(source, bars, options, None)
+}
+
+fn execute_with(
+    source: &str,
+    bars: &OwnedBars,
+    options: ExecOptions,
+    others: Option<&dyn OtherData>,
+) -> Result<Outcome, RunError> {
     let compiled = compile_with(source, &CompileOptions { keep_plots: true, ..Default::default() });
     let program = compiled.program.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics));
     let plan = Plan::prepare(&program, &Default::default()).unwrap();
@@ -45,7 +55,7 @@ fn execute(source: &str, bars: &OwnedBars, options: ExecOptions) -> Result<Outco
         timeframe: Timeframe::Minutes(60),
         symbol: &symbol,
         columns: &store,
-        others: None,
+        others,
     };
     let mut scratch = Scratch { options };
     run(&plan, &data, &Rules::default(), &program.account, &mut scratch, &|| false)
@@ -53,8 +63,12 @@ fn execute(source: &str, bars: &OwnedBars, options: ExecOptions) -> Result<Outco
 
 /// Runs a script; where nothing is hoisted into columns it must plot the same.
 fn outcome(source: &str, bars: &OwnedBars) -> Outcome {
-    let out = execute(source, bars, ExecOptions::default()).unwrap();
-    let plain = execute(source, bars, ExecOptions { hoist: false }).unwrap();
+    outcome_with(source, bars, None)
+}
+
+fn outcome_with(source: &str, bars: &OwnedBars, others: Option<&dyn OtherData>) -> Outcome {
+    let out = execute_with(source, bars, ExecOptions::default(), others).unwrap();
+    let plain = execute_with(source, bars, ExecOptions { hoist: false }, others).unwrap();
     let bits = |o: &Outcome| -> Vec<Vec<u64>> {
         o.plots.iter().map(|(_, v)| v.iter().map(|x| x.to_bits()).collect()).collect()
     };
