@@ -1,10 +1,10 @@
 //! The register machine: flat code, flat registers, nothing allocated per bar.
 
+use super::bits::Mask;
 use super::calendar::{Clock, Zone};
 use super::columns::Data;
 use super::fold::{binary, truthy, unary};
 use super::functions::{BarGet, BrokerGet, Function, Memory};
-use super::gates::Mask;
 use super::heap::{Heap, Object};
 use super::orders::{self, OrderKind};
 use super::pure::{MAX_ARGS, Pure};

@@ -4,6 +4,7 @@
 //! the market alone as whole columns (shared between runs on one data set), and runs the rest as
 //! register code bar by bar, only on the bars where it can matter.
 
+mod bits;
 mod build;
 mod calendar;
 mod collections;

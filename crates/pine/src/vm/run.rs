@@ -1,11 +1,12 @@
 //! One run from a program and inputs to trades.
 
-use super::build::{Builder, Built, Gate, When};
+use super::bits::Mask;
+use super::build::{Builder, Built, When};
 use super::calendar::{Clock, Zone};
-use super::columns::{self, ColumnStore, Data, Operand};
+use super::columns::{self, ColumnStore};
 use super::fold::{Facts, Folder, Known};
 use super::functions;
-use super::gates::{self, Mask};
+use super::gates;
 use super::heap::Heap;
 use super::machine::{Machine, World};
 use super::others::{OtherData, magnifier};
@@ -304,7 +305,7 @@ pub fn run(
     let columns = columns::compute(&built.recipes, &data.bars, data.columns, &mut |name| {
         functions::bar_column(name, &mut world)
     });
-    let masks: Vec<Mask> = built.gates.iter().map(|g| mask(g, &columns, data.bars.len())).collect();
+    let masks = gates::masks(&built.gates, &columns, data.bars.len());
     let mut broker = Broker::new(data.bars, account, rules, data.symbol);
     if let Some(finer) = &finer {
         broker = broker.with_finer(finer);
@@ -481,34 +482,6 @@ fn drive(
         at = next + 1;
     }
     Ok(())
-}
-
-pub(super) fn mask(gate: &Gate, columns: &[Data<'_>], n: usize) -> Mask {
-    let read = |operand: &Operand| {
-        let operand = *operand;
-        move |i: usize| match operand {
-            Operand::Const(x) => x,
-            Operand::Col(c) => columns[c].values()[i],
-        }
-    };
-    match gate {
-        Gate::And(a, b) => mask(a, columns, n).and(&mask(b, columns, n)),
-        Gate::Or(a, b) => mask(a, columns, n).or(&mask(b, columns, n)),
-        Gate::Not(a) => mask(a, columns, n).not(),
-        Gate::Column(c) => Mask::from_column(columns[*c].values()),
-        Gate::Compare(op, a, b) => gates::compare(*op, n, read(a), read(b)),
-        Gate::Crossover(a, b) => gates::crossover(&columns[*a], &columns[*b])
-            .unwrap_or_else(|| crossing(columns[*a].values(), columns[*b].values())),
-    }
-}
-
-/// Columns with holes: the indicator's own code decides.
-fn crossing(a: &[f64], b: &[f64]) -> Mask {
-    use springtide_engine::ta::{ColumnArg, TaFunc, run_column};
-    let view = BarsView { time: &vec![0; a.len()], open: a, high: a, low: a, close: a, volume: a };
-    let mut out = vec![Vec::new()];
-    run_column(TaFunc::Crossover, &[None, None], &view, &[ColumnArg::Col(a), ColumnArg::Col(b)], &mut out);
-    Mask::from_column(&out[0])
 }
 
 fn tell(simulation: &Simulation, warnings: &mut Vec<String>) {

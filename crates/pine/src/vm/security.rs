@@ -5,10 +5,11 @@ use super::build::Builder;
 use super::columns::{self, Column, ColumnStore};
 use super::fold::{Folder, blocks};
 use super::functions;
+use super::gates;
 use super::machine::{Machine, World};
 use super::merge::Spans;
 use super::others::Target;
-use super::run::{self, DataContext, Mode, Plan, RunError, mask};
+use super::run::{self, DataContext, Mode, Plan, RunError};
 use super::slice::{Needs, is_heap};
 use crate::ir::{ExprId, Security, SiteId, Stmt, VarId};
 use springtide_domain::{
@@ -191,7 +192,7 @@ impl Requests<'_> {
             functions::bar_column(name, &mut own)
         });
         let n = context.bars.len();
-        let masks: Vec<_> = built.gates.iter().map(|g| mask(g, &columns, n)).collect();
+        let masks = gates::masks(&built.gates, &columns, n);
         let mut series: Vec<Vec<f64>> = results.iter().map(|_| Vec::with_capacity(n)).collect();
         {
             let mut machine = Machine::new(&mut own, None, &built.code, &columns, &masks, self.stop);
