@@ -10,6 +10,7 @@ mod books;
 pub mod command;
 mod exits;
 mod grid;
+mod market;
 mod orders;
 mod path;
 mod risk;
@@ -113,9 +114,13 @@ impl<'a> Broker<'a> {
         if self.something_waits() {
             self.walk_bar();
         }
-        self.books.seen = i + 1;
-        self.expected = self.books.position;
+        self.end_open();
         self.fills_on_bar
+    }
+
+    fn end_open(&mut self) {
+        self.books.seen = self.bar + 1;
+        self.expected = self.books.position;
     }
 
     fn enter_bar(&mut self, i: usize) {
@@ -140,6 +145,11 @@ impl<'a> Broker<'a> {
             self.fill_at_close();
         }
         self.fills_on_bar - before
+    }
+
+    /// The bar that is open; none before the first.
+    pub fn current_bar(&self) -> Option<usize> {
+        self.opened
     }
 
     /// True while any order waits.

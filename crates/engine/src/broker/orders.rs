@@ -53,6 +53,13 @@ pub(super) struct CloseOrder {
     pub seq: u32,
 }
 
+/// A market order that is filled now.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FillMarket {
+    Entry(EntryOrder),
+    Close(CloseOrder),
+}
+
 /// What a closing fill is of, for the trade list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FillName {
@@ -88,8 +95,15 @@ impl Broker<'_> {
     /// trading, when pyramiding forbids it, when the quantity rounds down to nothing or when the account
     /// could not carry it; the last two are noted.
     pub fn entry(&mut self, c: EntryCommand) {
+        if let Some(order) = self.accept_entry(c) {
+            self.entries.push(order);
+        }
+    }
+
+    /// The order, unless there is a reason not to take it.
+    pub(super) fn accept_entry(&mut self, c: EntryCommand) -> Option<EntryOrder> {
         if self.risk.stopped() {
-            return;
+            return None;
         }
         if !self.entries.is_empty() {
             let before = self.entries.len();
@@ -97,7 +111,7 @@ impl Broker<'_> {
             self.books.counts.cancelled += (before - self.entries.len()) as u32;
         }
         if c.is_entry && self.at_entry_limit(c.side) {
-            return;
+            return None;
         }
         let close = self.price();
         let qty = match c.qty {
@@ -108,7 +122,7 @@ impl Broker<'_> {
         if qty <= 0.0 {
             self.books.counts.empty += 1;
             self.books.note(self.bar, c.id, EventKind::ZeroQuantity);
-            return;
+            return None;
         }
         let buys = c.side == Side::Long;
         let (limit, stop) = (c.limit.unwrap_or(f64::NAN), c.stop.unwrap_or(f64::NAN));
@@ -131,13 +145,13 @@ impl Broker<'_> {
         };
         if c.qty.is_some() && order.is_market() && against == 0.0 && !self.can_add(c.side, qty, close) {
             self.refuse(c.id);
-            return;
+            return None;
         }
         if order.is_market() {
             self.expect(c.side, qty, c.is_entry);
         }
         self.books.counts.placed += 1;
-        self.entries.push(order);
+        Some(order)
     }
 
     /// Takes a market order of this pass into the position expected after it.
@@ -152,10 +166,19 @@ impl Broker<'_> {
 
     /// Places a market order that closes one entry's trades, or all; nothing when none is open.
     pub fn close(&mut self, c: CloseCommand) {
+        if let Some(order) = self.accept_close(c) {
+            // One pending close per id: a script that asks twice in a pass does not stack them up.
+            self.closes.retain(|o| o.id != c.id);
+            self.closes.push(order);
+        }
+    }
+
+    /// The order, when there is something to close.
+    pub(super) fn accept_close(&mut self, c: CloseCommand) -> Option<CloseOrder> {
         let covered = self.books.holdings.iter().filter(|h| c.id.is_none_or(|id| h.entry_id == id));
         let open: f64 = covered.map(|h| h.left).sum();
         if open == 0.0 {
-            return;
+            return None;
         }
         let qty = match (c.qty, c.qty_percent) {
             (Some(qty), _) => self.lots(qty.abs()).min(open),
@@ -164,22 +187,13 @@ impl Broker<'_> {
         };
         if qty <= 0.0 {
             self.books.counts.empty += 1;
-            return;
+            return None;
         }
-        // One pending close per id: a script that asks twice in a pass does not stack them up.
-        self.closes.retain(|o| o.id != c.id);
         let seq = self.next_seq();
         let side = if self.books.position > 0.0 { Side::Long } else { Side::Short };
         self.expect(side.opposite(), qty, false);
         self.books.counts.placed += 1;
-        self.closes.push(CloseOrder {
-            id: c.id,
-            side,
-            comment: c.comment,
-            qty,
-            immediately: c.immediately,
-            seq,
-        });
+        Some(CloseOrder { id: c.id, side, comment: c.comment, qty, immediately: c.immediately, seq })
     }
 
     /// Drops pending orders of this id.
@@ -366,14 +380,25 @@ impl Broker<'_> {
             match (entry, close) {
                 (Some(e), x) if x.is_none_or(|x| self.entries[e].seq < self.closes[x].seq) => {
                     let order = take_at(&mut self.entries, e);
-                    self.fill_entry(&order, self.slipped(price, order.buys()));
+                    self.fill_one(FillMarket::Entry(order), price);
                 }
                 (_, Some(x)) => {
                     let order = take_at(&mut self.closes, x);
-                    let buys = self.books.position < 0.0;
-                    self.fill_close(order, self.slipped(price, buys));
+                    self.fill_one(FillMarket::Close(order), price);
                 }
                 _ => break,
+            }
+        }
+    }
+
+    /// Fills one market order (already taken off its list) at `price`, which slippage is added to.
+    #[inline]
+    pub(super) fn fill_one(&mut self, order: FillMarket, price: f64) {
+        match order {
+            FillMarket::Entry(order) => self.fill_entry(&order, self.slipped(price, order.buys())),
+            FillMarket::Close(order) => {
+                let buys = self.books.position < 0.0;
+                self.fill_close(order, self.slipped(price, buys));
             }
         }
     }

@@ -39,15 +39,6 @@ impl Broker<'_> {
         match self.rules.at_open {
             AtOpen::SignalFirst => {
                 self.fill_market_at_open(open);
-                if self.needs_walk() {
-                    self.books.begin_walk(i);
-                    self.books.touch(open);
-                    self.gapped_entries(open);
-                    self.gapped_legs(open);
-                    self.watch(open);
-                    self.path();
-                    self.books.end_walk(i);
-                }
             }
             AtOpen::StopFirst => {
                 // Such engines ask each bar's whole range for the stops and targets of what is held before
@@ -64,15 +55,29 @@ impl Broker<'_> {
                     self.legs.iter_mut().for_each(|leg| leg.live_from = leg.live_from.max(next));
                 }
                 self.fill_market_at_open(open);
-                if self.needs_walk() {
-                    self.books.begin_walk(i);
-                    self.gapped_entries(open);
-                    self.watch(open);
-                    self.path();
-                    self.books.end_walk(i);
-                }
             }
         }
+        self.walk_from_open(open);
+    }
+
+    /// The rest of the bar, once the market orders have filled at its open.
+    pub(super) fn walk_from_open(&mut self, open: f64) {
+        if !self.needs_walk() {
+            return;
+        }
+        let i = self.bar;
+        self.books.begin_walk(i);
+        match self.rules.at_open {
+            AtOpen::SignalFirst => {
+                self.books.touch(open);
+                self.gapped_entries(open);
+                self.gapped_legs(open);
+            }
+            AtOpen::StopFirst => self.gapped_entries(open),
+        }
+        self.watch(open);
+        self.path();
+        self.books.end_walk(i);
     }
 
     /// Whether anything can happen between the open and the close.

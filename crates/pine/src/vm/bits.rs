@@ -38,6 +38,22 @@ impl Mask {
         if bit { none.not() } else { none }
     }
 
+    /// Where any of some masks of `len` bars is true.
+    pub fn any<'m>(masks: impl Iterator<Item = &'m Self>, len: usize) -> Self {
+        masks.fold(Self::same(len, false), Self::or)
+    }
+
+    /// The bars that are true.
+    pub fn bars(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(at, word)| {
+            std::iter::successors((*word != 0).then_some(*word), |w| {
+                let rest = w & (w - 1);
+                (rest != 0).then_some(rest)
+            })
+            .map(move |w| at * 64 + w.trailing_zeros() as usize)
+        })
+    }
+
     pub fn get(&self, i: usize) -> bool {
         self.words[i / 64] >> (i % 64) & 1 == 1
     }

@@ -502,7 +502,7 @@ impl<'m, 'w> Machine<'m, 'w> {
                 Op::Order { order } => {
                     let site = &code.orders[order as usize];
                     if let Some(broker) = &mut self.broker {
-                        orders::send(broker, &mut self.world.strings, site, &self.registers);
+                        orders::command(&self.world.strings, site, &self.registers).send(broker);
                     }
                 }
                 Op::New { call, dst } => {

@@ -23,6 +23,7 @@ mod others;
 mod pure;
 mod run;
 mod security;
+mod signals;
 mod slice;
 mod statistics;
 mod text;

@@ -78,8 +78,34 @@ impl Args<'_> {
     }
 }
 
-/// Sends one order to the broker. Directions are +1 and -1.
-pub(super) fn send(broker: &mut Broker<'_>, strings: &mut Strings, site: &OrderSite, registers: &[f64]) {
+/// An order call with its arguments.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Command {
+    Entry(EntryCommand),
+    Exit(ExitCommand),
+    Close(CloseCommand),
+    Cancel(NameId),
+    CancelAll,
+    /// None where the rule's value is na: it says nothing.
+    Risk(Option<RiskRule>),
+}
+
+impl Command {
+    /// Sends it to the broker.
+    pub fn send(self, broker: &mut Broker<'_>) {
+        match self {
+            Self::Entry(command) => broker.entry(command),
+            Self::Exit(command) => broker.exit(command),
+            Self::Close(command) => broker.close(command),
+            Self::Cancel(id) => broker.cancel(id),
+            Self::CancelAll => broker.cancel_all(),
+            Self::Risk(rule) => rule.into_iter().for_each(|rule| broker.risk(rule)),
+        }
+    }
+}
+
+/// Reads an order call's arguments. Directions are +1 and -1.
+pub(super) fn command(strings: &Strings, site: &OrderSite, registers: &[f64]) -> Command {
     let a = Args { args: &site.args, registers, strings };
     match site.kind {
         OrderKind::Entry | OrderKind::Order => {
@@ -98,7 +124,7 @@ pub(super) fn send(broker: &mut Broker<'_>, strings: &mut Strings, site: &OrderS
                 comment: a.name(7),
                 is_entry: site.kind == OrderKind::Entry,
             };
-            broker.entry(command);
+            Command::Entry(command)
         }
         OrderKind::Exit => {
             let command = ExitCommand {
@@ -119,7 +145,7 @@ pub(super) fn send(broker: &mut Broker<'_>, strings: &mut Strings, site: &OrderS
                 comment_loss: a.name(14),
                 comment_trailing: a.name(15),
             };
-            broker.exit(command);
+            Command::Exit(command)
         }
         OrderKind::Close => {
             let command = CloseCommand {
@@ -129,7 +155,7 @@ pub(super) fn send(broker: &mut Broker<'_>, strings: &mut Strings, site: &OrderS
                 qty_percent: a.number(3),
                 immediately: a.truth(5),
             };
-            broker.close(command);
+            Command::Close(command)
         }
         OrderKind::CloseAll => {
             let command = CloseCommand {
@@ -139,36 +165,30 @@ pub(super) fn send(broker: &mut Broker<'_>, strings: &mut Strings, site: &OrderS
                 qty_percent: None,
                 immediately: a.truth(2),
             };
-            broker.close(command);
+            Command::Close(command)
         }
-        OrderKind::Cancel => broker.cancel(a.name(0)),
-        OrderKind::CancelAll => broker.cancel_all(),
+        OrderKind::Cancel => Command::Cancel(a.name(0)),
+        OrderKind::CancelAll => Command::CancelAll,
         OrderKind::AllowEntryIn => {
             let side = match a.raw(0) {
                 x if x > 0.0 => Some(Side::Long),
                 x if x < 0.0 => Some(Side::Short),
                 _ => None,
             };
-            broker.risk(RiskRule::AllowEntryIn(side));
+            Command::Risk(Some(RiskRule::AllowEntryIn(side)))
         }
-        OrderKind::MaxPositionSize => risk(broker, a.number(0).map(RiskRule::MaxPositionSize)),
+        OrderKind::MaxPositionSize => Command::Risk(a.number(0).map(RiskRule::MaxPositionSize)),
         OrderKind::MaxDrawdown => {
             let percent = a.text(1) == "percent_of_equity";
-            risk(broker, a.number(0).map(|value| RiskRule::MaxDrawdown { value, percent }));
+            Command::Risk(a.number(0).map(|value| RiskRule::MaxDrawdown { value, percent }))
         }
         OrderKind::MaxIntradayLoss => {
             let percent = a.text(1) == "percent_of_equity";
-            risk(broker, a.number(0).map(|value| RiskRule::MaxIntradayLoss { value, percent }));
+            Command::Risk(a.number(0).map(|value| RiskRule::MaxIntradayLoss { value, percent }))
         }
-        OrderKind::MaxConsLossDays => risk(broker, a.number(0).map(RiskRule::MaxConsLossDays)),
+        OrderKind::MaxConsLossDays => Command::Risk(a.number(0).map(RiskRule::MaxConsLossDays)),
         OrderKind::MaxIntradayFilledOrders => {
-            risk(broker, a.number(0).map(RiskRule::MaxIntradayFilledOrders))
+            Command::Risk(a.number(0).map(RiskRule::MaxIntradayFilledOrders))
         }
-    }
-}
-
-fn risk(broker: &mut Broker<'_>, rule: Option<RiskRule>) {
-    if let Some(rule) = rule {
-        broker.risk(rule);
     }
 }

@@ -11,6 +11,7 @@ use super::heap::Heap;
 use super::machine::{Machine, World};
 use super::others::{OtherData, magnifier};
 use super::security::Requests;
+use super::signals::Signals;
 use super::slice::Needs;
 use super::values::{NameTable, Strings};
 use crate::ir::{BarField, Input, InputKind, Program, Stmt};
@@ -310,8 +311,11 @@ pub fn run(
     if let Some(finer) = &finer {
         broker = broker.with_finer(finer);
     }
+    // Under the magnifier the broker asks for more than the chart's bars.
+    let signals = Signals::find(&built, &world.strings).filter(|_| plotted.is_empty() && finer.is_none());
+    let n = data.bars.len();
     let mut machine = Machine::new(&mut world, Some(broker), &built.code, &columns, &masks, stop);
-    let mut series: Vec<Vec<f64>> = plotted.iter().map(|_| Vec::with_capacity(data.bars.len())).collect();
+    let mut series: Vec<Vec<f64>> = plotted.iter().map(|_| Vec::with_capacity(n)).collect();
     // Where orders fill at the close there is nothing to run again for: the two settings exclude each other.
     let at_close = account.process_orders_on_close || rules.fill_at == FillAt::SignalClose;
     if account.calc_on_order_fills && !at_close {
@@ -320,9 +324,12 @@ pub fn run(
             warnings
                 .push("calc_on_order_fills walks bars price by price: the rule at-open is not asked".into());
         }
-        drive_fills(&mut machine, data.bars.len(), &plotted, &mut series)?;
+        drive_fills(&mut machine, n, &plotted, &mut series)?;
     } else {
-        drive(&mut machine, &built, &masks, data.bars.len(), &plotted, &mut series)?;
+        match signals {
+            Some(signals) => machine.broker.iter_mut().try_for_each(|b| signals.drive(b, &masks, n, stop))?,
+            None => drive(&mut machine, &built, &masks, n, &plotted, &mut series)?,
+        }
     }
     let broker = machine.broker.take();
     let simulation = broker.map(Broker::finish).unwrap_or_default();
