@@ -4,6 +4,7 @@
 //! - [`policy`]: decides whose task runs next, as a pure state machine with its own simulator.
 //! - [`Pool`], [`Group`]: threads that run tasks by that policy, and the handle through which tasks go in and
 //!   results come out.
+//! - [`exec`]: asynchronous tasks on the same workers and by the same policy, in scopes that end with them.
 //! - [`CancelToken`], [`TaskCtx`]: how a running task learns that it should stop.
 //! - [`limit`]: rate limits, retries and circuit breakers.
 //! - [`permit`]: how many pieces of waiting work may be under way, found by measurement.
@@ -73,6 +74,7 @@
 
 mod cancel;
 mod capture;
+pub mod exec;
 mod label;
 pub mod limit;
 pub mod observe;
@@ -84,12 +86,13 @@ mod priority;
 pub mod process;
 mod registry;
 mod watch;
+mod wheel;
 
 pub use cancel::{CancelHook, CancelToken};
 pub use label::Label;
-pub use pool::{Group, GroupOptions, Outcome, Pool, PoolConfig, PoolError, Results, TaskCtx};
+pub use pool::{Group, GroupOptions, Outcome, Pool, PoolConfig, PoolError, Results, TaskCtx, Unreported};
 pub use priority::{BadWeight, PerClass, Priority, UnknownPriority, Weights};
-pub use registry::{Counts, Registry, Running, Snapshot, StopReason, WorkerState};
+pub use registry::{Counts, Registry, Running, Snapshot, StopReason, TaskId, WorkerState};
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},

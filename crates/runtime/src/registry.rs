@@ -4,6 +4,7 @@
 //! reader holds for the length of a copy, and counters that only the worker writes.
 
 use crate::{
+    exec::Cell,
     label::Label,
     lock,
     priority::{PerClass, Priority},
@@ -17,6 +18,21 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+/// Number of an asynchronous task: its scope's, and its own within the scope. Never used again in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    /// Number of the scope.
+    pub scope: u32,
+    /// Which of the scope's tasks, from 0.
+    pub serial: u32,
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.scope, self.serial)
+    }
+}
 
 /// Why a task is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +56,8 @@ pub struct Counts {
     pub timed_out: u64,
     /// Of those done or failed: ended after their deadline without having noticed it.
     pub overdue: u64,
+    /// Steps of asynchronous tasks: from one wait to the next.
+    pub steps: u64,
 }
 
 impl Counts {
@@ -54,19 +72,22 @@ impl Counts {
         self.cancelled += other.cancelled;
         self.timed_out += other.timed_out;
         self.overdue += other.overdue;
+        self.steps += other.steps;
     }
 }
 
-/// A task that runs now.
+/// A task that runs now, or an asynchronous task in one of its steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
+    /// Number of an asynchronous task.
+    pub task: Option<TaskId>,
     /// The name given when it was spawned.
     pub label: Label,
     /// Its class.
     pub class: Priority,
     /// Its owner.
     pub owner: u64,
-    /// How long it has been running.
+    /// How long it has been running; of an asynchronous task, how long this step.
     pub elapsed: Duration,
     /// How far it is past its deadline: such a task has been asked to stop and goes on.
     pub overdue: Option<Duration>,
@@ -79,6 +100,8 @@ pub struct Running {
 pub struct WorkerState {
     /// Position in the pool.
     pub worker: usize,
+    /// Whether it is the reactor's thread, which runs short steps of asynchronous tasks between events.
+    pub reactor: bool,
     /// What it runs; empty when idle. More than one where a task waits for its own children and runs them
     /// meanwhile: the last is the one on the processor.
     pub running: Vec<Running>,
@@ -100,7 +123,7 @@ pub struct Snapshot {
     pub queued: PerClass<u64>,
     /// Tasks ended per class.
     pub counts: PerClass<Counts>,
-    /// Worker time per class, of tasks that ended.
+    /// Worker time per class, of tasks that ended and of all steps.
     pub busy: PerClass<Duration>,
 }
 
@@ -146,16 +169,19 @@ impl fmt::Debug for Registry {
 pub(crate) struct Board {
     pub(crate) started: Instant,
     pub(crate) desks: Vec<CachePadded<Desk>>,
+    /// Desks of workers; one more may be the reactor's.
+    pub(crate) workers: usize,
     pub(crate) queued: [AtomicU64; 4],
     /// Tasks that ended without reaching a worker.
     pub(crate) aside: Tallies,
 }
 
 impl Board {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, reactor: bool) -> Self {
         Self {
             started: Instant::now(),
-            desks: (0..workers).map(|_| CachePadded::default()).collect(),
+            workers,
+            desks: (0..workers + usize::from(reactor)).map(|_| CachePadded::default()).collect(),
             queued: Default::default(),
             aside: Tallies::default(),
         }
@@ -189,7 +215,12 @@ impl Board {
         }
         Snapshot {
             uptime: now.saturating_duration_since(self.started),
-            workers: self.desks.iter().enumerate().map(|(i, desk)| desk.state(i, now)).collect(),
+            workers: self
+                .desks
+                .iter()
+                .enumerate()
+                .map(|(i, desk)| desk.state(i, i >= self.workers, now))
+                .collect(),
             queued: PerClass(self.queued.each_ref().map(|n| n.load(Ordering::Relaxed))),
             counts,
             busy,
@@ -210,7 +241,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    fn state(&self, worker: usize, now: Instant) -> WorkerState {
+    fn state(&self, worker: usize, reactor: bool, now: Instant) -> WorkerState {
         let mut running: Vec<Running> = self.slot.running(now).into_iter().collect();
         running.extend(lock(&self.nested).iter().filter_map(|slot| slot.running(now)));
         let ended: u64 = self.tallies.0.iter().map(|t| t.busy_ns.load(Ordering::Relaxed)).sum();
@@ -219,6 +250,7 @@ impl Desk {
         let current = running.last().map_or(Duration::ZERO, |r| r.elapsed);
         WorkerState {
             worker,
+            reactor,
             busy: Duration::from_nanos(ended) + current.saturating_sub(Duration::from_nanos(away)),
             running,
             stolen: self.stolen.load(Ordering::Relaxed),
@@ -236,6 +268,7 @@ pub(crate) struct Tally {
     cancelled: AtomicU64,
     timed_out: AtomicU64,
     overdue: AtomicU64,
+    steps: AtomicU64,
     busy_ns: AtomicU64,
 }
 
@@ -255,9 +288,18 @@ impl Tally {
         add_alone(&self.busy_ns, busy_ns);
     }
 
-    /// Counts a task from any thread.
-    pub(crate) fn count_shared(&self, ending: Ending) {
+    /// Counts a task from any thread, in a tally that has no owner.
+    pub(crate) fn count_shared(&self, ending: Ending, overdue: bool) {
         self.cell(ending).fetch_add(1, Ordering::Relaxed);
+        if overdue {
+            self.overdue.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts the time of a step; only the worker that owns the desk calls this.
+    pub(crate) fn count_step(&self, busy_ns: u64) {
+        add_alone(&self.steps, 1);
+        add_alone(&self.busy_ns, busy_ns);
     }
 
     fn cell(&self, ending: Ending) -> &AtomicU64 {
@@ -276,6 +318,7 @@ impl Tally {
             cancelled: self.cancelled.load(Ordering::Relaxed),
             timed_out: self.timed_out.load(Ordering::Relaxed),
             overdue: self.overdue.load(Ordering::Relaxed),
+            steps: self.steps.load(Ordering::Relaxed),
         }
     }
 }
@@ -296,7 +339,13 @@ const STOP_TIMED_OUT: u8 = 2;
 #[derive(Default)]
 pub(crate) struct Slot {
     stop: AtomicU8,
-    current: Mutex<Option<Current>>,
+    current: Mutex<Option<Occupant>>,
+}
+
+/// Who is in a slot.
+enum Occupant {
+    Task(Current),
+    Step { cell: Arc<Cell>, since: Instant },
 }
 
 pub(crate) struct Current {
@@ -315,8 +364,21 @@ impl Slot {
         let mut current = lock(&self.current);
         self.stop.store(STOP_NONE, Ordering::Relaxed);
         // The slot is empty: every begin is followed by an end.
-        *current = Some(task);
+        *current = Some(Occupant::Task(task));
         check()
+    }
+
+    /// Shows a step of an asynchronous task.
+    pub(crate) fn begin_step(&self, cell: Arc<Cell>, since: Instant) {
+        *lock(&self.current) = Some(Occupant::Step { cell, since });
+    }
+
+    /// The asynchronous task whose step is shown.
+    pub(crate) fn cell(&self) -> Option<Arc<Cell>> {
+        match &*lock(&self.current) {
+            Some(Occupant::Step { cell, .. }) => Some(Arc::clone(cell)),
+            _ => None,
+        }
     }
 
     /// Shows nothing.
@@ -338,7 +400,8 @@ impl Slot {
     /// Asks the running task to stop when `which` says so. The first reason stays.
     pub(crate) fn stop_if(&self, why: StopReason, which: impl FnOnce(&Current) -> bool) {
         let current = lock(&self.current);
-        if current.as_ref().is_some_and(which) && self.stop().is_none() {
+        let Some(Occupant::Task(task)) = &*current else { return };
+        if which(task) && self.stop().is_none() {
             let code = if why == StopReason::Cancelled { STOP_CANCELLED } else { STOP_TIMED_OUT };
             self.stop.store(code, Ordering::Relaxed);
         }
@@ -346,13 +409,25 @@ impl Slot {
 
     fn running(&self, now: Instant) -> Option<Running> {
         let current = lock(&self.current);
-        current.as_ref().map(|task| Running {
-            label: task.label.clone(),
-            class: task.class,
-            owner: task.owner,
-            elapsed: now.saturating_duration_since(task.since),
-            overdue: task.deadline.filter(|at| *at < now).map(|at| now - at),
-            stopping: self.stop(),
+        Some(match current.as_ref()? {
+            Occupant::Task(task) => Running {
+                task: None,
+                label: task.label.clone(),
+                class: task.class,
+                owner: task.owner,
+                elapsed: now.saturating_duration_since(task.since),
+                overdue: task.deadline.filter(|at| *at < now).map(|at| now - at),
+                stopping: self.stop(),
+            },
+            Occupant::Step { cell, since } => Running {
+                task: Some(cell.id()),
+                label: cell.label().clone(),
+                class: cell.class(),
+                owner: cell.owner(),
+                elapsed: now.saturating_duration_since(*since),
+                overdue: cell.overdue(now),
+                stopping: cell.stopping(),
+            },
         })
     }
 }

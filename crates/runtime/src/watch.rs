@@ -1,17 +1,20 @@
-//! The deadline watcher: one thread that raises a task's stop flag when its time is over.
+//! The deadline watcher: one thread that raises a task's stop flag when its time is over, and drops the futures of
+//! asynchronous tasks that are too late.
 //!
 //! It sleeps until the earliest deadline it knows of. A task whose deadline is earlier than that rings; with
 //! one time limit for all tasks, later tasks have later deadlines, and nobody rings but the first. So the cost
 //! per task is one atomic load, and the watcher wakes about once per time limit, not once per task.
 
 use crate::{
+    exec::{Cell, NO_TIMER, TIMER_DUE},
     lock,
     registry::{Board, StopReason},
     wait, wait_for,
+    wheel::Wheel,
 };
 use std::{
     sync::{
-        Condvar, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -19,9 +22,13 @@ use std::{
 
 /// No deadline known.
 const NEVER: u64 = u64::MAX;
+/// Length of the timers' tick: asynchronous tasks are stopped that much too late at most.
+const TICK_NS: u64 = 1_000_000;
 
 #[derive(Default)]
 pub(crate) struct Watch {
+    /// Deadlines of asynchronous tasks.
+    timers: Mutex<Wheel<Arc<Cell>>>,
     /// When the watcher looks next, in nanoseconds since the board's start.
     next_ns: AtomicU64Never,
     shutdown: Mutex<bool>,
@@ -45,10 +52,53 @@ impl Watch {
 
     /// Makes the watcher look at `deadline` at the latest.
     pub(crate) fn ring(&self, deadline: Instant, board: &Board) {
+        self.ring_at(since_start(deadline, board));
+    }
+
+    fn ring_at(&self, ns: u64) {
         // Under the lock the watcher is asleep or before its next look, never between look and sleep.
         let _asleep = lock(&self.shutdown);
-        self.next_ns.0.fetch_min(since_start(deadline, board), Ordering::Relaxed);
+        self.next_ns.0.fetch_min(ns, Ordering::Relaxed);
         self.bell.notify_one();
+    }
+
+    /// Sets the deadline of an asynchronous task.
+    pub(crate) fn set_timer(&self, cell: &Arc<Cell>, at: Instant, board: &Board) {
+        let tick = since_start(at, board).div_ceil(TICK_NS);
+        let mut timers = lock(&self.timers);
+        // It may have been stopped since it was made. Whoever ends it comes for its timer after that.
+        if cell.is_ended() {
+            return;
+        }
+        let id = timers.insert(tick, Arc::clone(cell));
+        cell.timer.store(id, Ordering::Relaxed);
+        let next = timers.next().map_or(NEVER, |tick| tick.saturating_mul(TICK_NS));
+        drop(timers);
+        if next < self.next_ns.0.load(Ordering::Relaxed) {
+            self.ring_at(next);
+        }
+    }
+
+    /// Removes the deadline of an asynchronous task that has ended.
+    pub(crate) fn clear_timer(&self, cell: &Cell) {
+        if cell.timer.load(Ordering::Relaxed) == NO_TIMER {
+            return;
+        }
+        let mut timers = lock(&self.timers);
+        let removed = match cell.timer.swap(NO_TIMER, Ordering::Relaxed) {
+            NO_TIMER | TIMER_DUE => None,
+            id => timers.remove(id),
+        };
+        drop(timers);
+        drop(removed);
+    }
+
+    pub(crate) fn deadline_of(&self, cell: &Cell, board: &Board) -> Option<Instant> {
+        let timers = lock(&self.timers);
+        match cell.timer.load(Ordering::Relaxed) {
+            NO_TIMER | TIMER_DUE => None,
+            id => Some(board.started + Duration::from_nanos(timers.tick_of(id).saturating_mul(TICK_NS))),
+        }
     }
 
     /// Ends [`Watch::run`].
@@ -89,7 +139,21 @@ impl Watch {
                 None => false,
             });
         });
-        self.next_ns.0.fetch_min(earliest, Ordering::Relaxed);
+        self.next_ns.0.fetch_min(earliest.min(self.stop_late(now, board)), Ordering::Relaxed);
+    }
+
+    /// Stops asynchronous tasks past their deadlines; when to look again.
+    fn stop_late(&self, now: Instant, board: &Board) -> u64 {
+        let mut late = Vec::new();
+        let mut timers = lock(&self.timers);
+        timers.advance(since_start(now, board) / TICK_NS, |cell| {
+            cell.timer.store(TIMER_DUE, Ordering::Relaxed);
+            late.push(cell);
+        });
+        let next = timers.next().map_or(NEVER, |tick| tick.saturating_mul(TICK_NS));
+        drop(timers);
+        late.iter().for_each(|cell| cell.stop(StopReason::TimedOut));
+        next
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Shared, task::Task};
 use crate::{
+    exec::Cell,
     lock,
     policy::{Decision, FlowId, Policy},
     priority::Priority,
@@ -17,12 +18,21 @@ pub(super) const SIGNAL_URGENT: u8 = 1;
 /// The pool is being dropped.
 pub(super) const SIGNAL_SHUTDOWN: u8 = 2;
 
+/// Expected time of queued steps from which an idle worker is worth waking.
+pub(super) const HELP_NS: u64 = 50_000;
+
 /// A queued task: one pointer to its closure, label and group.
 pub(super) type BoxedTask = Box<dyn Task>;
 
-/// A task in a worker's hands.
+/// What a worker runs: a task to its end, or an asynchronous task to its next wait.
+pub(super) enum Work {
+    Task(BoxedTask),
+    Step(Arc<Cell>),
+}
+
+/// Work in a worker's hands.
 pub(super) struct Ticket {
-    pub(super) task: BoxedTask,
+    pub(super) work: Work,
     pub(super) flow: FlowId,
     /// What the policy charged for it.
     pub(super) charge: u64,
@@ -46,18 +56,71 @@ pub(super) struct Usage {
     pub(super) actual: Option<u64>,
 }
 
+/// Where the queued work of a flow lies.
+enum Queue {
+    Closed,
+    Group(GroupQueue),
+    Steps(VecDeque<Arc<Cell>>),
+}
+
+/// What the reactor's thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// There is none.
+    Absent,
+    /// It waits for events and must be woken for light work.
+    Parked,
+    /// It runs steps, or was told to.
+    Busy,
+}
+
 pub(super) struct Central {
     pub(super) policy: Policy,
     /// By flow.
-    groups: Vec<Option<GroupQueue>>,
+    queues: Vec<Queue>,
     /// Workers asleep.
     pub(super) idle: usize,
+    pub(super) lane: Lane,
+    /// Steps queued.
+    pub(super) steps: usize,
     pub(super) shutdown: bool,
 }
 
 impl Central {
-    pub(super) fn new(policy: Policy) -> Self {
-        Self { policy, groups: Vec::new(), idle: 0, shutdown: false }
+    pub(super) fn new(policy: Policy, lane: Lane) -> Self {
+        Self { policy, queues: Vec::new(), idle: 0, lane, steps: 0, shutdown: false }
+    }
+
+    fn place(&mut self, flow: FlowId, queue: Queue) {
+        if self.queues.len() <= flow.index() {
+            self.queues.resize_with(flow.index() + 1, || Queue::Closed);
+        }
+        self.queues[flow.index()] = queue;
+    }
+
+    /// Opens a flow of steps.
+    pub(super) fn open_steps(&mut self, class: Priority, owner: u64) -> FlowId {
+        let flow = self.policy.open_light(class, owner);
+        self.place(flow, Queue::Steps(VecDeque::new()));
+        flow
+    }
+
+    /// Forgets a flow of steps. Steps still queued belong to tasks that have ended.
+    pub(super) fn close_steps(&mut self, flow: FlowId) {
+        if let Queue::Steps(cells) = std::mem::replace(&mut self.queues[flow.index()], Queue::Closed) {
+            self.steps -= cells.len();
+            self.policy.withdraw(flow, cells.len() as u64);
+            self.policy.close(flow);
+        }
+    }
+
+    /// Queues a step.
+    pub(super) fn enqueue_step(&mut self, flow: FlowId, cell: Arc<Cell>) {
+        if let Queue::Steps(cells) = &mut self.queues[flow.index()] {
+            cells.push_back(cell);
+            self.steps += 1;
+            self.policy.arrive(flow, 1);
+        }
     }
 
     pub(super) fn open_group(
@@ -68,24 +131,24 @@ impl Central {
         room: Arc<Condvar>,
     ) -> FlowId {
         let flow = self.policy.open(class, owner);
-        if self.groups.len() <= flow.index() {
-            self.groups.resize_with(flow.index() + 1, || None);
-        }
         let queue = GroupQueue { tasks: VecDeque::new(), max_queued: max_queued.max(1), producers: 0, room };
-        self.groups[flow.index()] = Some(queue);
+        self.place(flow, Queue::Group(queue));
         flow
     }
 
     /// Forgets a group, which must have no tasks left.
     pub(super) fn close_group(&mut self, flow: FlowId) {
-        if let Some(queue) = self.groups[flow.index()].take() {
+        if let Queue::Group(queue) = std::mem::replace(&mut self.queues[flow.index()], Queue::Closed) {
             debug_assert!(queue.tasks.is_empty(), "a group was closed with tasks queued");
             self.policy.close(flow);
         }
     }
 
     pub(super) fn queue(&mut self, flow: FlowId) -> &mut GroupQueue {
-        self.groups[flow.index()].as_mut().expect("a group was used after its close")
+        match &mut self.queues[flow.index()] {
+            Queue::Group(queue) => queue,
+            _ => panic!("a group was used after its close"),
+        }
     }
 
     /// Queues tasks from the front of `tasks`, as many as the group has room for; returns how many.
@@ -119,9 +182,9 @@ impl Central {
 
     /// Takes all queued tasks away.
     pub(super) fn drain_all(&mut self) -> Vec<BoxedTask> {
-        let open = |(_, group): &(usize, &Option<GroupQueue>)| group.is_some();
-        let flows: Vec<FlowId> =
-            self.groups.iter().enumerate().filter(open).map(|(i, _)| FlowId::at(i)).collect();
+        let is_group = |(_, queue): &(usize, &Queue)| matches!(queue, Queue::Group(_));
+        let groups = self.queues.iter().enumerate().filter(is_group);
+        let flows: Vec<FlowId> = groups.map(|(index, _)| FlowId::at(index)).collect();
         flows.into_iter().flat_map(|flow| self.drain(flow)).collect()
     }
 
@@ -141,22 +204,32 @@ impl Central {
 
     fn draw(&mut self, decision: Decision, deque: &Deque<Ticket>) -> Ticket {
         let Decision { flow, count, charge_each: charge, .. } = decision;
-        let queue = self.queue(flow);
+        let queue = &mut self.queues[flow.index()];
         let first = queue.pop();
         for _ in 1..count {
-            deque.push(Ticket { task: queue.pop(), flow, charge });
+            deque.push(Ticket { work: queue.pop(), flow, charge });
         }
-        queue.wake_producers();
-        Ticket { task: first, flow, charge }
+        match queue {
+            Queue::Group(queue) => queue.wake_producers(),
+            _ => self.steps -= count as usize,
+        }
+        Ticket { work: first, flow, charge }
+    }
+
+    /// Draws light work, if it is next; notes that the lane parks if not.
+    pub(super) fn draw_light(&mut self, deque: &Deque<Ticket>, workers: usize) -> Option<Ticket> {
+        let limit = self.policy.queued_total() / workers as u64;
+        let decision = if self.steps > 0 { self.policy.decide_light(limit) } else { None };
+        self.lane = if decision.is_some() { Lane::Busy } else { Lane::Parked };
+        Some(self.draw(decision?, deque))
     }
 
     /// Takes a task of one group out of turn.
     pub(super) fn draw_from(&mut self, flow: FlowId) -> Option<Ticket> {
         let charge = self.policy.draw(flow)?.charge_each;
-        let queue = self.queue(flow);
-        let task = queue.pop();
-        queue.wake_producers();
-        Some(Ticket { task, flow, charge })
+        let work = self.queues[flow.index()].pop();
+        self.queue(flow).wake_producers();
+        Some(Ticket { work, flow, charge })
     }
 
     /// Puts drawn tasks back to the front of their groups' queues, keeping their order. Those whose group was
@@ -164,16 +237,28 @@ impl Central {
     /// this lock, second, so that a task put back is either drained or not cancelled.
     pub(super) fn hand_back(&mut self, tickets: Vec<Ticket>, ended: &mut Vec<BoxedTask>) -> usize {
         let mut count = 0;
-        for ticket in tickets.into_iter().rev() {
-            let head = ticket.task.head();
-            if self.shutdown || head.token.is_cancelled() {
-                self.policy.forfeit(ticket.flow, 1, ticket.charge);
-                ended.push(ticket.task);
-                continue;
+        for Ticket { work, flow, charge } in tickets.into_iter().rev() {
+            match (work, &mut self.queues[flow.index()]) {
+                (Work::Task(task), _) if self.shutdown || task.is_cancelled() => {
+                    self.policy.forfeit(flow, 1, charge);
+                    ended.push(task);
+                    continue;
+                }
+                (Work::Task(task), Queue::Group(queue)) => {
+                    task.requeued();
+                    queue.tasks.push_front(task);
+                }
+                (Work::Step(cell), Queue::Steps(cells)) => {
+                    cells.push_front(cell);
+                    self.steps += 1;
+                }
+                // The flow was closed: a step of a task that has ended.
+                _ => {
+                    self.policy.forfeit(flow, 1, charge);
+                    continue;
+                }
             }
-            ticket.task.requeued();
-            self.queue(ticket.flow).tasks.push_front(ticket.task);
-            self.policy.give_back(ticket.flow, 1, ticket.charge);
+            self.policy.give_back(flow, 1, charge);
             count += 1;
         }
         count
@@ -189,12 +274,19 @@ impl Central {
     }
 }
 
-impl GroupQueue {
-    /// The next task; the policy says that there is one.
-    fn pop(&mut self) -> BoxedTask {
-        self.tasks.pop_front().expect("the policy drew from an empty queue")
+impl Queue {
+    /// The next piece of work; the policy says that there is one.
+    fn pop(&mut self) -> Work {
+        let work = match self {
+            Self::Group(queue) => queue.tasks.pop_front().map(Work::Task),
+            Self::Steps(cells) => cells.pop_front().map(Work::Step),
+            Self::Closed => None,
+        };
+        work.expect("the policy drew from an empty queue")
     }
+}
 
+impl GroupQueue {
     /// Wakes producers at half full, so that they come back with more than one task.
     fn wake_producers(&self) {
         if self.producers > 0 && self.tasks.len() <= self.max_queued / 2 {
@@ -217,10 +309,21 @@ impl Shared {
         }
     }
 
-    /// Ends a change of the queues: publishes, unlocks, and wakes sleepers for up to `tasks` new tasks.
-    pub(super) fn release(&self, central: MutexGuard<'_, Central>, tasks: usize) {
+    /// Ends a change of the queues: publishes, unlocks, and wakes sleepers for up to `tasks` new tasks, and the
+    /// lane when light work is next.
+    pub(super) fn release(&self, mut central: MutexGuard<'_, Central>, tasks: usize) {
         self.publish(&central);
-        let wake = tasks.min(central.idle);
+        let mut wake = tasks.min(central.idle);
+        let mut wake_lane = false;
+        if central.steps > 0 {
+            let light = central.policy.light_is_next();
+            wake_lane = light && central.lane == Lane::Parked;
+            if wake_lane {
+                central.lane = Lane::Busy;
+            }
+            // What is next is not for the lane: somebody else must be awake.
+            wake = wake.max(usize::from(!light && central.idle > 0));
+        }
         let all = wake == central.idle;
         drop(central);
         if all && wake > 1 {
@@ -228,6 +331,35 @@ impl Shared {
         } else {
             (0..wake).for_each(|_| self.work.notify_one());
         }
+        if wake_lane {
+            self.wake_lane();
+        }
+    }
+
+    /// Queues a step. The lane takes it, as a rule: waking a worker costs more than a short step. A worker is
+    /// woken when steps are long, or have piled up before a busy lane.
+    pub(crate) fn submit_step(&self, flow: FlowId, cell: Arc<Cell>) {
+        let mut central = lock(&self.central);
+        if central.shutdown {
+            return;
+        }
+        central.enqueue_step(flow, cell);
+        let mut helpers = 0;
+        if central.idle > 0 {
+            let backlog = central.policy.expected(flow).saturating_mul(central.steps as u64);
+            helpers = usize::from(central.lane == Lane::Busy && backlog >= HELP_NS);
+        }
+        self.release(central, helpers);
+    }
+
+    /// Opens a flow of steps.
+    pub(crate) fn open_steps(&self, class: Priority, owner: u64) -> FlowId {
+        lock(&self.central).open_steps(class, owner)
+    }
+
+    /// Closes a flow of steps, whose tasks have ended.
+    pub(crate) fn close_steps(&self, flow: FlowId) {
+        lock(&self.central).close_steps(flow);
     }
 
     /// Cancels a group's queued tasks, also those in workers' hands, and asks its running ones to stop.

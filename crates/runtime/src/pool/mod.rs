@@ -2,27 +2,29 @@
 
 mod central;
 mod group;
+mod reactor;
+mod shared;
 mod task;
 mod worker;
 
 pub use group::{Group, GroupOptions, Results};
+pub(crate) use shared::Shared;
+pub use shared::Unreported;
+pub(crate) use task::Ran;
 pub use task::{Outcome, TaskCtx};
+pub(crate) use worker::{Seat, current_cell, is_on};
 
 use crate::{
-    capture, lock,
+    capture,
     policy::{Policy, PolicyConfig},
     priority::{BadWeight, Weights},
-    registry::{Board, Registry, Snapshot},
-    watch::Watch,
+    registry::{Registry, Snapshot},
 };
-use central::{Central, SIGNAL_SHUTDOWN, Ticket};
-use crossbeam_deque::{Stealer, Worker as Deque};
+use central::Ticket;
+use crossbeam_deque::Worker as Deque;
 use std::{
     fmt, io,
-    sync::{
-        Arc, Condvar, Mutex,
-        atomic::{AtomicU8, AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -88,6 +90,22 @@ impl Pool {
     /// # Errors
     /// When there are no workers, a weight is unusable, or the system refuses a thread.
     pub fn new(config: PoolConfig) -> Result<Self, PoolError> {
+        Self::build(config, None)
+    }
+
+    /// As [`Pool::new`], with a thread more that turns tokio's driver and runs steps.
+    pub(crate) fn with_reactor(
+        config: PoolConfig,
+        tokio: tokio::runtime::Runtime,
+        spin: Duration,
+    ) -> Result<Self, PoolError> {
+        Self::build(config, Some((tokio, spin)))
+    }
+
+    fn build(
+        config: PoolConfig,
+        reactor: Option<(tokio::runtime::Runtime, Duration)>,
+    ) -> Result<Self, PoolError> {
         let workers = config.workers;
         if workers == 0 {
             return Err(PoolError::NoWorkers);
@@ -99,18 +117,19 @@ impl Pool {
             ..PolicyConfig::default()
         })?;
         capture::install_hook();
-        let deques: Vec<Deque<Ticket>> = (0..workers).map(|_| Deque::new_fifo()).collect();
-        let shared = Arc::new(Shared {
-            central: Mutex::new(Central::new(policy)),
-            work: Condvar::new(),
-            signal: AtomicU8::new(0),
-            board: Arc::new(Board::new(workers)),
-            stealers: deques.iter().map(Deque::stealer).collect(),
-            watch: Watch::default(),
-            group_ids: AtomicU64::new(0),
-        });
+        let desks = workers + usize::from(reactor.is_some());
+        let mut deques: Vec<Deque<Ticket>> = (0..desks).map(|_| Deque::new_fifo()).collect();
+        let stealers = deques.iter().map(Deque::stealer).collect();
+        let tokio = reactor.as_ref().map(|(tokio, _)| tokio.handle().clone());
+        let shared = Arc::new(Shared::new(policy, workers, stealers, tokio));
         // From here on dropping `pool` ends the threads already started.
-        let mut pool = Self { shared, threads: Vec::with_capacity(workers + 1) };
+        let mut pool = Self { shared, threads: Vec::with_capacity(desks + 1) };
+        if let Some((tokio, spin)) = reactor {
+            let deque = deques.pop().expect("the reactor's");
+            let shared = Arc::clone(&pool.shared);
+            let name = format!("{}-reactor", config.name);
+            pool.start(&config, name, move || reactor::react(shared, workers, deque, tokio, spin))?;
+        }
         for (index, deque) in deques.into_iter().enumerate() {
             let shared = Arc::clone(&pool.shared);
             pool.start(&config, format!("{}-{index}", config.name), move || {
@@ -118,7 +137,7 @@ impl Pool {
             })?;
         }
         let shared = Arc::clone(&pool.shared);
-        pool.start(&config, format!("{}-watch", config.name), move || shared.watch.run(&shared.board))?;
+        pool.start(&config, format!("{}-watch", config.name), move || shared.watch_deadlines())?;
         Ok(pool)
     }
 
@@ -142,12 +161,16 @@ impl Pool {
 
     /// Number of workers.
     pub fn workers(&self) -> usize {
-        self.shared.stealers.len()
+        self.shared.workers()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Reader of the live state, to hand to a display.
     pub fn registry(&self) -> Registry {
-        Registry { board: Arc::clone(&self.shared.board) }
+        Registry { board: Arc::clone(self.shared.board()) }
     }
 
     /// The live state now.
@@ -158,19 +181,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let shared = &self.shared;
-        let left = {
-            let mut central = lock(&shared.central);
-            central.shutdown = true;
-            shared.signal.fetch_or(SIGNAL_SHUTDOWN, Ordering::Relaxed);
-            let left = central.drain_all();
-            shared.publish(&central);
-            left
-        };
-        shared.work.notify_all();
-        shared.board.cancel_running(None);
-        shared.watch.shut_down();
-        left.into_iter().for_each(|task| task.abandon());
+        self.shared.shut_down();
         let me = thread::current().id();
         for thread in self.threads.drain(..) {
             // A pool dropped by one of its own tasks cannot wait for that task; the thread ends after it.
@@ -185,17 +196,4 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("workers", &self.workers()).finish_non_exhaustive()
     }
-}
-
-/// What workers, groups and the pool share.
-pub(crate) struct Shared {
-    central: Mutex<Central>,
-    /// Idle workers sleep here, with `central`.
-    work: Condvar,
-    /// `SIGNAL_*` bits, read by workers before each task in hand.
-    signal: AtomicU8,
-    board: Arc<Board>,
-    stealers: Vec<Stealer<Ticket>>,
-    watch: Watch,
-    group_ids: AtomicU64,
 }

@@ -40,7 +40,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    fn stopped(why: StopReason) -> Self {
+    pub(crate) fn stopped(why: StopReason) -> Self {
         match why {
             StopReason::Cancelled => Self::Cancelled,
             StopReason::TimedOut => Self::TimedOut,
@@ -50,7 +50,8 @@ impl<T> Outcome<T> {
 
 /// A task as queues and workers see it.
 pub(super) trait Task: Send {
-    fn head(&self) -> &Head;
+    /// True when its group was cancelled.
+    fn is_cancelled(&self) -> bool;
     /// Runs it to its outcome.
     fn run(self: Box<Self>, seat: Seat<'_>, start: Instant) -> Ran;
     /// Ends it as cancelled without running it.
@@ -60,10 +61,10 @@ pub(super) trait Task: Send {
 }
 
 /// What a run cost.
-pub(super) struct Ran {
-    pub(super) end: Instant,
+pub(crate) struct Ran {
+    pub(crate) end: Instant,
     /// `None` when the task did not begin.
-    pub(super) busy_ns: Option<u64>,
+    pub(crate) busy_ns: Option<u64>,
 }
 
 /// A closure with its place in a group: one allocation per task.
@@ -79,8 +80,8 @@ where
     T: Send + 'static,
     F: FnOnce(&TaskCtx<'_>) -> T + Send + 'static,
 {
-    fn head(&self) -> &Head {
-        &self.core.head
+    fn is_cancelled(&self) -> bool {
+        self.core.head.token.is_cancelled()
     }
 
     fn run(self: Box<Self>, seat: Seat<'_>, start: Instant) -> Ran {
@@ -135,7 +136,7 @@ where
     fn abandon(self: Box<Self>) {
         let Job { core, index, body, .. } = *self;
         let outcome = discard(body, Outcome::Cancelled);
-        core.head.shared.board.aside.0[core.head.priority.index()].count_shared(ending(&outcome));
+        core.head.shared.board.aside.0[core.head.priority.index()].count_shared(ending(&outcome), false);
         core.deliver(index, outcome);
     }
 

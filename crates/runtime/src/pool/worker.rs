@@ -2,10 +2,12 @@
 
 use super::{
     Shared,
-    central::{SIGNAL_SHUTDOWN, SIGNAL_URGENT, Ticket, Usage, steal},
+    central::{HELP_NS, Lane, SIGNAL_SHUTDOWN, SIGNAL_URGENT, Ticket, Usage, Work, steal},
+    reactor::Turn,
     task::Ran,
 };
 use crate::{
+    exec::Cell as TaskCell,
     lock,
     policy::FlowId,
     priority::Priority,
@@ -15,10 +17,17 @@ use crate::{
 use crossbeam_deque::Worker as Deque;
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
     sync::{Arc, atomic::Ordering},
+    task::Poll,
     time::{Duration, Instant},
 };
+
+/// Longest turn of the lane between two looks for events.
+const LANE_TURN: Duration = Duration::from_micros(100);
+/// Most steps of the lane between two looks for events.
+const LANE_STEPS: usize = 64;
 
 thread_local! {
     /// The worker this thread is, if it is one.
@@ -38,13 +47,13 @@ pub(super) struct Local {
 
 /// Where a task runs: a worker, and the slot that shows the task.
 #[derive(Clone, Copy)]
-pub(super) struct Seat<'a> {
+pub(crate) struct Seat<'a> {
     pub(super) local: &'a Local,
-    pub(super) slot: &'a Slot,
+    pub(crate) slot: &'a Slot,
 }
 
 impl Seat<'_> {
-    pub(super) fn tally(&self, class: Priority) -> &Tally {
+    pub(crate) fn tally(&self, class: Priority) -> &Tally {
         &self.local.desk().tallies.0[class.index()]
     }
 
@@ -61,24 +70,43 @@ impl Seat<'_> {
 
 /// Body of a worker thread.
 pub(super) fn work(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) {
-    let local = Rc::new(Local {
-        shared,
-        index,
-        deque,
-        usage: RefCell::default(),
-        away: Cell::default(),
-        depth: Cell::default(),
-    });
-    CURRENT.set(Some(Rc::clone(&local)));
+    let local = Local::enter(shared, index, deque);
     let mut clock = Instant::now();
     while let Some(ticket) = local.next(&mut clock) {
-        clock = local.run(ticket, &local.desk().slot, clock);
+        clock = match (&ticket.work, &local.shared.tokio) {
+            (Work::Step(_), Some(tokio)) => local.run_steps(ticket, clock, tokio),
+            _ => local.run(ticket, &local.desk().slot, clock),
+        };
     }
     local.leave();
-    CURRENT.set(None);
+    Local::exit();
+}
+
+/// The asynchronous task whose step this thread runs.
+pub(crate) fn current_cell() -> Option<Arc<TaskCell>> {
+    let of = |local: &RefCell<Option<Rc<Local>>>| local.borrow().as_ref().and_then(|l| l.desk().slot.cell());
+    CURRENT.try_with(of).ok().flatten()
+}
+
+/// True on a thread of this pool.
+pub(crate) fn is_on(shared: &Arc<Shared>) -> bool {
+    Local::current(shared).is_some()
 }
 
 impl Local {
+    /// Makes this thread a worker.
+    pub(super) fn enter(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) -> Rc<Self> {
+        let (usage, away, depth) = Default::default();
+        let local = Rc::new(Self { shared, index, deque, usage, away, depth });
+        CURRENT.set(Some(Rc::clone(&local)));
+        local
+    }
+
+    /// This thread is a worker no more.
+    pub(super) fn exit() {
+        CURRENT.set(None);
+    }
+
     /// The current thread's worker, if it belongs to this pool.
     pub(super) fn current(shared: &Arc<Shared>) -> Option<Rc<Self>> {
         let this = |local: &RefCell<Option<Rc<Self>>>| {
@@ -121,7 +149,7 @@ impl Local {
     }
 
     fn turn_or_sleep(&self) -> Option<Ticket> {
-        let workers = self.shared.stealers.len();
+        let workers = self.shared.workers();
         loop {
             let mut central = lock(&self.shared.central);
             central.settle(&mut self.usage.borrow_mut());
@@ -130,7 +158,8 @@ impl Local {
             }
             if let Some(ticket) = central.draw_turn(&self.deque, workers) {
                 // What is in the deque now can be stolen.
-                self.shared.release(central, self.deque.len());
+                let helpers = self.worth_stealing(&ticket);
+                self.shared.release(central, helpers);
                 return Some(ticket);
             }
             self.shared.release(central, 0);
@@ -139,6 +168,75 @@ impl Local {
             }
             self.sleep();
         }
+    }
+
+    /// How many sleepers should come and steal from this worker's hand. A few short steps are not worth waking
+    /// anybody.
+    fn worth_stealing(&self, first: &Ticket) -> usize {
+        let rest = self.deque.len();
+        match first.work {
+            Work::Step(_) if first.charge.saturating_mul(rest as u64) < HELP_NS => 0,
+            Work::Step(_) => 1,
+            Work::Task(_) => rest,
+        }
+    }
+
+    /// Runs steps in hand, one after the other, as a tokio runtime would: with its clock and sockets, and with a
+    /// budget of operations after which each of them has to let others go on.
+    fn run_steps(&self, first: Ticket, start: Instant, tokio: &tokio::runtime::Handle) -> Instant {
+        let mut first = Some(first);
+        tokio.block_on(poll_fn(|_| {
+            let mut clock = start;
+            while let Some(ticket) = first.take().or_else(|| self.next_step()) {
+                clock = self.run(ticket, &self.desk().slot, clock);
+            }
+            Poll::Ready(clock)
+        }))
+    }
+
+    /// The next step in hand, unless something else comes first.
+    fn next_step(&self) -> Option<Ticket> {
+        let go_on =
+            self.shared.signal.load(Ordering::Relaxed) == 0 && tokio::task::coop::has_budget_remaining();
+        // A hand is filled by one draw from one flow: what is there is steps.
+        if go_on { self.deque.pop() } else { None }
+    }
+
+    /// A turn of the reactor's thread: runs light steps for a while.
+    pub(super) fn lane_turn(&self) -> Turn {
+        let start = Instant::now();
+        let mut clock = start;
+        for _ in 0..LANE_STEPS {
+            let signal = self.shared.signal.load(Ordering::Relaxed);
+            if signal & SIGNAL_SHUTDOWN != 0 {
+                return Turn::Over;
+            }
+            let ticket = if signal & SIGNAL_URGENT == 0 { self.deque.pop() } else { None };
+            let Some(ticket) = ticket.or_else(|| self.draw_light()) else { return Turn::Idle };
+            clock = self.run(ticket, &self.desk().slot, clock);
+            if clock - start >= LANE_TURN || !tokio::task::coop::has_budget_remaining() {
+                break;
+            }
+        }
+        Turn::Ran
+    }
+
+    /// Draws light work; without any, the lane is parked when this returns.
+    fn draw_light(&self) -> Option<Ticket> {
+        let mut central = lock(&self.shared.central);
+        central.settle(&mut self.usage.borrow_mut());
+        let drawn = central.draw_light(&self.deque, self.shared.workers());
+        let in_hand = drawn.or_else(|| {
+            // An urgent task was looked for first; the hand comes after it.
+            let ticket = self.deque.pop();
+            if ticket.is_some() {
+                central.lane = Lane::Busy;
+            }
+            ticket
+        });
+        let helpers = in_hand.as_ref().map_or(0, |ticket| self.worth_stealing(ticket));
+        self.shared.release(central, helpers);
+        in_hand
     }
 
     /// Takes one task from another worker's hands. One, not a batch: tasks enter deques only under the central
@@ -166,8 +264,12 @@ impl Local {
 
     /// Runs a task in a slot; returns when it ended.
     fn run(&self, ticket: Ticket, slot: &Slot, start: Instant) -> Instant {
-        let Ticket { task, flow, charge } = ticket;
-        let Ran { end, busy_ns } = task.run(Seat { local: self, slot }, start);
+        let Ticket { work, flow, charge } = ticket;
+        let seat = Seat { local: self, slot };
+        let Ran { end, busy_ns } = match work {
+            Work::Task(task) => task.run(seat, start),
+            Work::Step(cell) => cell.step(seat, start),
+        };
         let mut usage = self.usage.borrow_mut();
         match usage.last_mut().filter(|u| u.flow == flow && u.actual.is_some() == busy_ns.is_some()) {
             Some(last) => {
@@ -181,9 +283,11 @@ impl Local {
     }
 
     /// The pool ends: gives up what is in hand.
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         while let Some(ticket) = self.deque.pop() {
-            ticket.task.abandon();
+            if let Work::Task(task) = ticket.work {
+                task.abandon();
+            }
         }
     }
 

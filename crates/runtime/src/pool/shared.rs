@@ -1,0 +1,177 @@
+//! What workers, groups, scopes and the pool share.
+
+use super::central::{Central, Lane, SIGNAL_SHUTDOWN, Ticket};
+use crate::{
+    exec::{Cause, Cell},
+    label::Label,
+    lock,
+    policy::{FlowId, Policy},
+    priority::Priority,
+    registry::{Board, Ending, TaskId},
+    watch::Watch,
+};
+use crossbeam_deque::Stealer;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex, OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Instant,
+};
+
+/// Failures kept for display that could not be given to a scope's owner.
+const UNREPORTED_KEPT: usize = 16;
+
+pub(crate) struct Shared {
+    pub(super) central: Mutex<Central>,
+    /// Idle workers sleep here, with `central`.
+    pub(super) work: Condvar,
+    /// `SIGNAL_*` bits, read by workers before each task in hand.
+    pub(super) signal: AtomicU8,
+    pub(super) board: Arc<Board>,
+    /// By desk.
+    pub(super) stealers: Vec<Stealer<Ticket>>,
+    pub(super) watch: Watch,
+    pub(super) group_ids: AtomicU64,
+    pub(super) tokio: Option<tokio::runtime::Handle>,
+    pub(super) lane_waker: OnceLock<Waker>,
+    /// Flows of steps, with the number of scopes that use each.
+    flows: Mutex<BTreeMap<(Priority, u64), (FlowId, usize)>>,
+    unreported: Mutex<(u64, VecDeque<Unreported>)>,
+}
+
+/// A failure that its scope's owner was not told of, because another came first or the scope had ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreported {
+    /// The task.
+    pub task: TaskId,
+    /// Its name.
+    pub label: Label,
+    /// What happened to it.
+    pub cause: String,
+}
+
+impl Shared {
+    pub(super) fn new(
+        policy: Policy,
+        workers: usize,
+        stealers: Vec<Stealer<Ticket>>,
+        tokio: Option<tokio::runtime::Handle>,
+    ) -> Self {
+        let lane = if tokio.is_some() { Lane::Busy } else { Lane::Absent };
+        Self {
+            central: Mutex::new(Central::new(policy, lane)),
+            work: Condvar::new(),
+            signal: AtomicU8::new(0),
+            board: Arc::new(Board::new(workers, tokio.is_some())),
+            stealers,
+            watch: Watch::default(),
+            group_ids: AtomicU64::new(0),
+            tokio,
+            lane_waker: OnceLock::new(),
+            flows: Mutex::default(),
+            unreported: Mutex::default(),
+        }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.board.workers
+    }
+
+    pub(super) fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn ns_at(&self, time: Instant) -> u64 {
+        time.saturating_duration_since(self.board.started).as_nanos() as u64
+    }
+
+    /// The flow of an owner's steps in a class, for one more scope.
+    pub(crate) fn enter_flow(&self, class: Priority, owner: u64) -> FlowId {
+        let mut flows = lock(&self.flows);
+        let (flow, scopes) =
+            flows.entry((class, owner)).or_insert_with(|| (self.open_steps(class, owner), 0));
+        *scopes += 1;
+        *flow
+    }
+
+    /// A scope needs a flow no more.
+    pub(crate) fn leave_flow(&self, class: Priority, owner: u64) {
+        let mut flows = lock(&self.flows);
+        let Some((flow, scopes)) = flows.get_mut(&(class, owner)) else { return };
+        *scopes -= 1;
+        if *scopes == 0 {
+            self.close_steps(*flow);
+            flows.remove(&(class, owner));
+        }
+    }
+
+    /// Sets a task's deadline.
+    pub(crate) fn set_timer(&self, cell: &Arc<Cell>, at: Instant) {
+        self.watch.set_timer(cell, at, &self.board);
+    }
+
+    /// Removes a task's deadline; called when it has ended.
+    pub(crate) fn clear_timer(&self, cell: &Cell) {
+        self.watch.clear_timer(cell);
+    }
+
+    pub(crate) fn deadline_of(&self, cell: &Cell) -> Option<Instant> {
+        self.watch.deadline_of(cell, &self.board)
+    }
+
+    pub(super) fn watch_deadlines(&self) {
+        self.watch.run(&self.board);
+    }
+
+    pub(crate) fn count_ended(&self, class: Priority, ending: Ending, overdue: bool) {
+        self.board.aside.0[class.index()].count_shared(ending, overdue);
+    }
+
+    /// Keeps a failure that has no owner any more.
+    pub(crate) fn keep_unreported(&self, cell: &Cell, cause: &Cause) {
+        let failure = Unreported { task: cell.id(), label: cell.label().clone(), cause: cause.to_string() };
+        let mut unreported = lock(&self.unreported);
+        unreported.0 += 1;
+        if unreported.1.len() == UNREPORTED_KEPT {
+            unreported.1.pop_front();
+        }
+        unreported.1.push_back(failure);
+    }
+
+    /// How many failures had no owner, and the last of them.
+    pub(crate) fn unreported(&self) -> (u64, Vec<Unreported>) {
+        let unreported = lock(&self.unreported);
+        (unreported.0, unreported.1.iter().cloned().collect())
+    }
+
+    /// Makes tokio's resources usable on this thread, for destructors that need them.
+    pub(crate) fn enter_tokio(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
+        self.tokio.as_ref().map(tokio::runtime::Handle::enter)
+    }
+
+    pub(super) fn wake_lane(&self) {
+        // Unset before the lane's first look, which needs no waking.
+        self.lane_waker.get().into_iter().for_each(Waker::wake_by_ref);
+    }
+
+    /// Cancels what is queued or running and tells the threads to end.
+    pub(super) fn shut_down(&self) {
+        let left = {
+            let mut central = lock(&self.central);
+            central.shutdown = true;
+            self.signal.fetch_or(SIGNAL_SHUTDOWN, Ordering::Relaxed);
+            let left = central.drain_all();
+            self.publish(&central);
+            left
+        };
+        self.work.notify_all();
+        self.wake_lane();
+        self.board.cancel_running(None);
+        self.watch.shut_down();
+        left.into_iter().for_each(|task| task.abandon());
+    }
+}
