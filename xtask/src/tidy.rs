@@ -10,12 +10,13 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("runtime", &[]),
+    ("sandbox", &["runtime"]),
     ("io", &["domain", "runtime"]),
     ("engine", &["domain"]),
     ("pine", &["engine", "domain"]),
     ("lab", &["pine", "engine", "io", "runtime", "domain"]),
     ("scenario", &["io", "runtime", "domain"]),
-    ("cli", &["lab", "scenario", "pine", "engine", "io", "runtime", "domain"]),
+    ("cli", &["lab", "scenario", "pine", "engine", "io", "runtime", "sandbox", "domain"]),
 ];
 
 /// Rooms that compute only: none of these crates may be anywhere below them.

@@ -19,6 +19,8 @@ fn main() -> ExitCode {
     if let Some(code) = springtide_runtime::process::enter(std::env::args_os()) {
         return code;
     }
+    // Or to confine a program, which it then becomes.
+    springtide_sandbox::enter(std::env::args_os());
     exit::restore_sigpipe();
     match args::parse() {
         Ok(command) => exit::finish(commands::run(command)),

@@ -179,8 +179,8 @@ impl Children {
             entry.hook = Some(hook);
         }
         self.shared.wake();
-        let Streams { stdin, stdout, stderr } = streams;
-        Ok(Child { id, shared: Arc::clone(&self.shared), cell, stdin, stdout, stderr })
+        let Streams { stdin, stdout, stderr, results } = streams;
+        Ok(Child { id, shared: Arc::clone(&self.shared), cell, stdin, stdout, stderr, results })
     }
 
     fn prepare(&self, id: u64, path: PathBuf, spec: ChildSpec, cell: &Arc<Cell>) -> (Order, Streams) {
@@ -209,6 +209,11 @@ impl Children {
             streams.stderr = Some(ChildOutput::new(Arc::clone(&shared)));
             sinks.stderr = Some(shared);
         }
+        if let Some((_, Output::Stream { buffer_bytes })) = spec.results {
+            let shared = buffer(buffer_bytes, Channel::Results);
+            streams.results = Some(ChildOutput::new(Arc::clone(&shared)));
+            sinks.results = Some(shared);
+        }
         if let Some(channel) = spec.progress {
             *lock(&cell.progress) = Some(Decoder::new(channel.line_bytes_max, channel.events_max));
         }
@@ -221,6 +226,7 @@ impl Children {
             stdin: spec.stdin,
             stdout: spec.stdout,
             stderr: spec.stderr,
+            results: spec.results,
             progress_fd: spec.progress.map(|channel| channel.fd),
             pass: spec.pass,
             limits: spec.limits,
@@ -277,6 +283,7 @@ struct Streams {
     stdin: Option<ChildInput>,
     stdout: Option<ChildOutput>,
     stderr: Option<ChildOutput>,
+    results: Option<ChildOutput>,
 }
 
 /// Finds the program and what cannot be carried out.
@@ -295,6 +302,7 @@ fn check(spec: &ChildSpec) -> Result<PathBuf, ProcessError> {
     }
     let mut numbers: Vec<u8> = spec.pass.iter().map(|(number, _)| *number).collect();
     numbers.extend(spec.progress.map(|channel| channel.fd));
+    numbers.extend(spec.results.as_ref().map(|(number, _)| *number));
     if let Some(number) = numbers.iter().find(|n| !EXTRA_FDS.contains(n)) {
         return Err(bad(format!("descriptor {number}: only 3 to {} can be given", EXTRA_FDS.end - 1)));
     }
@@ -328,6 +336,7 @@ pub(crate) struct Order {
     pub(crate) stdin: Input,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
+    pub(crate) results: Option<(u8, Output)>,
     pub(crate) progress_fd: Option<u8>,
     pub(crate) pass: Vec<(u8, OwnedFd)>,
     pub(crate) limits: Limits,
@@ -608,7 +617,7 @@ impl ChildCounts {
             | Ending::OutOfMemory => &mut self.limited,
         };
         *cell += 1;
-        self.output_dropped_bytes += exit.stdout.dropped + exit.stderr.dropped;
+        self.output_dropped_bytes += exit.stdout.dropped + exit.stderr.dropped + exit.results.dropped;
         self.descendants_ended += u64::from(exit.descendants_ended);
         self.survivors += u64::from(exit.survivors);
     }

@@ -3,13 +3,15 @@
 use super::{progress::ProgressReport, spec::Limits};
 use std::{fmt, time::Duration};
 
-/// One of a child's two output streams.
+/// One of a child's output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutputStream {
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
+    /// The additional output for [results](super::ChildSpec::results).
+    Results,
 }
 
 impl fmt::Display for OutputStream {
@@ -17,6 +19,7 @@ impl fmt::Display for OutputStream {
         f.write_str(match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
+            Self::Results => "its results",
         })
     }
 }
@@ -205,6 +208,8 @@ pub struct Exit {
     pub stdout: Captured,
     /// Its standard error, likewise.
     pub stderr: Captured,
+    /// Its results, likewise.
+    pub results: Captured,
     /// What it reported on its progress channel.
     pub progress: ProgressReport,
     /// Descendants that outlived it and were ended.

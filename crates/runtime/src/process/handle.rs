@@ -34,6 +34,8 @@ pub struct Child {
     pub stdout: Option<ChildOutput>,
     /// The child's standard error, likewise.
     pub stderr: Option<ChildOutput>,
+    /// The child's results, likewise.
+    pub results: Option<ChildOutput>,
 }
 
 /// What owner and pump share about one child.

@@ -24,11 +24,13 @@ pub(crate) enum Channel {
     Stdin,
     Stdout,
     Stderr,
+    Results,
     Progress,
 }
 
 impl Channel {
-    pub(crate) const ALL: [Self; 4] = [Self::Stdin, Self::Stdout, Self::Stderr, Self::Progress];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Stdin, Self::Stdout, Self::Stderr, Self::Results, Self::Progress];
 
     /// A number that no other stream of any child has.
     pub(crate) fn key(self, id: u64) -> u64 {
@@ -39,6 +41,7 @@ impl Channel {
         match self {
             Self::Stdout => Some(OutputStream::Stdout),
             Self::Stderr => Some(OutputStream::Stderr),
+            Self::Results => Some(OutputStream::Results),
             Self::Stdin | Self::Progress => None,
         }
     }

@@ -4,7 +4,7 @@ use super::{
     children::{Capabilities, ChildrenError, Command, Order, Shared, Turn, WardenProgram},
     client::{Client, Heard},
     error::{ProcessError, start_error},
-    exit::{Captured, Cause, Evidence, Exit, OutputStream, Status, Usage, ending},
+    exit::{Captured, Cause, Evidence, Exit, Status, Usage, ending},
     handle::Cell,
     link,
     pipe::{Channel, Keep, Pipe, Sink},
@@ -40,6 +40,7 @@ pub(crate) struct Sinks {
     pub(crate) stdin: Option<Arc<Buffer>>,
     pub(crate) stdout: Option<Arc<Buffer>>,
     pub(crate) stderr: Option<Arc<Buffer>>,
+    pub(crate) results: Option<Arc<Buffer>>,
 }
 
 /// A descriptor on which the pump is woken.
@@ -56,7 +57,7 @@ pub(crate) struct Pump {
     awaits_room: bool,
     pipes: HashMap<u64, Pipe>,
     /// What was kept of outputs that ended before their child did.
-    kept: HashMap<u64, [Captured; 2]>,
+    kept: HashMap<u64, [Captured; 3]>,
     block: Vec<u8>,
     letter: Vec<u8>,
 }
@@ -182,7 +183,7 @@ impl Pump {
         turn: Turn,
     ) -> io::Result<(SpawnRequest, Vec<OwnedFd>)> {
         let mut fds: Vec<(u8, OwnedFd)> = order.pass;
-        let Sinks { stdin, stdout, stderr } = order.sinks;
+        let Sinks { stdin, stdout, stderr, results } = order.sinks;
         match (order.stdin, stdin) {
             (Input::Bytes(bytes), _) => fds.push((0, link::sealed_file(&bytes)?)),
             (Input::Open(fd), _) => fds.push((0, fd)),
@@ -191,8 +192,9 @@ impl Pump {
             }
             (Input::Empty | Input::Stream { .. }, _) => {}
         }
-        let outputs =
-            [(1, Channel::Stdout, order.stdout, stdout), (2, Channel::Stderr, order.stderr, stderr)];
+        let mut outputs =
+            vec![(1, Channel::Stdout, order.stdout, stdout), (2, Channel::Stderr, order.stderr, stderr)];
+        outputs.extend(order.results.map(|(number, output)| (number, Channel::Results, output, results)));
         for (number, channel, output, buffer) in outputs {
             match (output, buffer) {
                 (Output::Keep { bytes, beyond }, _) => {
@@ -249,7 +251,7 @@ impl Pump {
         let Some(pipe) = self.pipes.remove(&key) else { return };
         let (id, stream) = (pipe.id, pipe.channel.output());
         if let (Some(captured), Some(stream)) = (pipe.close(), stream) {
-            self.kept.entry(id).or_default()[usize::from(stream == OutputStream::Stderr)] = captured;
+            self.kept.entry(id).or_default()[stream as usize] = captured;
         }
     }
 
@@ -287,14 +289,14 @@ impl Pump {
     /// A child is gone: reads what it left and tells its owner.
     fn end(&mut self, ended: &Ended) {
         self.close(Channel::Stdin.key(ended.id));
-        for channel in [Channel::Stdout, Channel::Stderr, Channel::Progress] {
+        for channel in [Channel::Stdout, Channel::Stderr, Channel::Results, Channel::Progress] {
             let key = channel.key(ended.id);
             if let Some(pipe) = self.pipes.get_mut(&key) {
                 pipe.last = true;
                 self.advance(key);
             }
         }
-        let [stdout, stderr] = self.kept.remove(&ended.id).unwrap_or_default();
+        let [stdout, stderr, results] = self.kept.remove(&ended.id).unwrap_or_default();
         let usage = usage(ended);
         let Some(entry) = lock(&self.shared.state).remove(ended.id, Some(&usage)) else { return };
         let status = ended.status.map(Status::from_wait);
@@ -307,6 +309,7 @@ impl Pump {
             usage,
             stdout,
             stderr,
+            results,
             progress: progress.unwrap_or_default(),
             descendants_ended: ended.descendants,
             survivors: ended.survivors,
@@ -397,8 +400,9 @@ fn watch_limits(limits: &Limits) -> WatchLimits {
 fn rlimits(limits: &Limits) -> Vec<(u32, u64, u64)> {
     let cpu_s = limits.cpu.map(|cpu| cpu.as_secs().saturating_add(2));
     let same = [
-        // Never a core file: it may hold secrets and fill a disk.
-        (libc::RLIMIT_CORE, Some(0)),
+        // Never a core file: it may hold secrets and fill a disk. Not zero: with zero the kernel still pipes a
+        // dump to a handler, where one is installed; with one it does not.
+        (libc::RLIMIT_CORE, Some(1)),
         (libc::RLIMIT_AS, limits.address_space_bytes),
         (libc::RLIMIT_FSIZE, limits.file_bytes),
         (libc::RLIMIT_NOFILE, limits.open_files),

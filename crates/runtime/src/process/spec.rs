@@ -35,6 +35,8 @@ pub struct ChildSpec {
     pub stdout: Output,
     /// Standard error.
     pub stderr: Output,
+    /// One more output, under a number from 3 to 15: for results that must not mix with what is printed.
+    pub results: Option<(u8, Output)>,
     /// A channel on which the child reports how far it is.
     pub progress: Option<ProgressChannel>,
     /// Further descriptors, under the numbers 3 to 15.
@@ -59,6 +61,7 @@ impl ChildSpec {
             stdin: Input::Empty,
             stdout: Output::default(),
             stderr: Output::default(),
+            results: None,
             progress: None,
             pass: Vec::new(),
             limits: Limits::default(),

@@ -164,6 +164,8 @@ impl Step {
     }
 }
 
+const STREAMS: [OutputStream; 3] = [OutputStream::Stdout, OutputStream::Stderr, OutputStream::Results];
+
 /// A message that makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Garbled;
@@ -322,9 +324,7 @@ impl Writer {
             Some(Cause::Wall) => (1, 0, 0),
             Some(Cause::Cpu { used_ns }) => (2, used_ns, 0),
             Some(Cause::Memory { seen_bytes }) => (3, seen_bytes, 0),
-            Some(Cause::Output { stream, limit_bytes }) => {
-                (4, u64::from(stream == OutputStream::Stderr), limit_bytes)
-            }
+            Some(Cause::Output { stream, limit_bytes }) => (4, stream as u64, limit_bytes),
             Some(Cause::Cancelled) => (5, 0, 0),
         };
         self.byte(kind);
@@ -375,10 +375,7 @@ impl Reader<'_> {
             1 => Cause::Wall,
             2 => Cause::Cpu { used_ns: a },
             3 => Cause::Memory { seen_bytes: a },
-            4 => Cause::Output {
-                stream: if a == 0 { OutputStream::Stdout } else { OutputStream::Stderr },
-                limit_bytes: b,
-            },
+            4 => Cause::Output { stream: *STREAMS.get(a as usize).ok_or(Garbled)?, limit_bytes: b },
             5 => Cause::Cancelled,
             _ => return Err(Garbled),
         }))

@@ -123,3 +123,12 @@ fn descriptors_are_passed_under_their_numbers() {
     let error = children.spawn(wrong, ChildOptions::new("wrong")).unwrap_err();
     assert_eq!(error.to_string(), "cannot start `/bin/sh`: descriptor 16: only 3 to 15 can be given");
 }
+
+#[test]
+fn results_have_a_channel_of_their_own() {
+    let mut spec = shell("echo printed; echo result >&4; echo more >&4");
+    spec.results = Some((4, Output::Keep { bytes: 9, beyond: springtide_runtime::process::Beyond::Drop }));
+    let exit = run(spec);
+    assert_eq!((&*exit.stdout.text(), &*exit.results.text()), ("printed\n", "result\nmo"));
+    assert_eq!(exit.results.dropped, 3);
+}

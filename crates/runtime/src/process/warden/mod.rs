@@ -394,7 +394,11 @@ impl Warden {
         }
         if members.len() > 1 && resident > ward.vigil.memory_limit() {
             // Counted naively it is too much; shared pages may explain it.
-            resident = members.iter().filter_map(|pid| tree::proportional_bytes(*pid)).sum();
+            let bytes = |pid: u32| {
+                tree::proportional_bytes(pid)
+                    .or_else(|| Some(tree::Stat::read(pid)?.resident_pages * self.page_bytes))
+            };
+            resident = members.iter().filter_map(|pid| bytes(*pid)).sum();
         }
         Event::Sampled { cpu_ns, memory_bytes: resident }
     }

@@ -1,0 +1,2 @@
+time.sleep(WORLD["seconds"])
+broke("slept %s s" % WORLD["seconds"])
