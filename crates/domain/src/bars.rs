@@ -19,6 +19,12 @@ pub trait BarColumns: Send + Sync {
     fn close(&self) -> &[f64];
     /// Traded volume of each bar; NaN where the source gives none.
     fn volume(&self) -> &[f64];
+    /// Whether the columns were whole whenever they were read; a store that lies outside this process's memory
+    /// may have been damaged meanwhile. Says what happened when they were not: results computed from them are
+    /// then not valid.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Shared, immutable bars: owned vectors or a mapped file behind one handle.
@@ -41,6 +47,14 @@ impl Bars {
             close: self.0.close(),
             volume: self.0.volume(),
         }
+    }
+
+    /// Whether the columns were whole whenever they were read; asked after a computation.
+    ///
+    /// # Errors
+    /// What happened to them.
+    pub fn check(&self) -> Result<(), String> {
+        self.0.check()
     }
 
     /// Number of bars.

@@ -28,6 +28,11 @@ impl AtomicFile {
         Ok(Self { file, temporary, committed: false })
     }
 
+    /// The passing name.
+    pub(crate) fn path(&self) -> &Path {
+        &self.temporary
+    }
+
     /// The folder in which the file grows.
     pub(crate) fn folder(&self) -> &Path {
         folder_of(&self.temporary)
@@ -36,10 +41,20 @@ impl AtomicFile {
     /// Makes the content durable and puts it in the target's place.
     pub(crate) fn commit(mut self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
+        self.put(target)?;
+        sync_folder(folder_of(target))
+    }
+
+    /// Puts the file in the target's place without waiting for the disk.
+    pub(crate) fn rename(mut self, target: &Path) -> io::Result<()> {
+        self.put(target)
+    }
+
+    fn put(&mut self, target: &Path) -> io::Result<()> {
         fs::create_dir_all(folder_of(target))?;
         fs::rename(&self.temporary, target)?;
         self.committed = true;
-        sync_folder(folder_of(target))
+        Ok(())
     }
 }
 
@@ -58,11 +73,11 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 }
 
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }

@@ -10,15 +10,18 @@ mod collect;
 mod columns;
 mod csv;
 pub mod db;
+pub mod files;
 mod gaps;
 mod header;
 mod held;
 mod import;
 pub mod naming;
 mod report;
+pub mod separated;
 mod store;
 pub mod table;
 mod tick;
+pub mod ticks;
 
 pub use bar_file::{BarFile, BarMeta, content_hash, write_bars};
 pub use gaps::find_gaps;

@@ -477,3 +477,22 @@ proptest! {
         let _ = load_any(&path, &ImportOptions::default(), None);
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn a_bar_file_that_is_cut_in_use_is_told() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("x.arrow");
+    let bars = sample(20_000);
+    write_bars(&path, &bars.view(), &meta()).unwrap();
+    let file = BarFile::open(&path).unwrap();
+    assert!(file.verify() && file.check().is_ok());
+    let length = fs::metadata(&path).unwrap().len();
+    File::options().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
+    // Reading goes on, on zeros where the file has nothing.
+    assert_eq!(file.view().volume.iter().sum::<f64>(), 0.0);
+    assert!(!file.verify());
+    let bars = file.into_bars();
+    let error = bars.check().unwrap_err();
+    assert!(error.contains("x.arrow") && error.contains("was cut"), "{error}");
+}

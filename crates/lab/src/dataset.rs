@@ -60,6 +60,7 @@ impl DataSet {
             None if untouched => (bars, timeframe),
             None => (view.slice(first..last).to_owned().into(), timeframe),
         };
+        whole.check()?;
         if bars.is_empty() {
             return Err("no bars are left after --from and --to".into());
         }

@@ -138,6 +138,7 @@ impl RunSpec<'_> {
             &outcome.simulation.segments,
             &input,
         );
+        self.data.bars.check().map_err(RunFailure::Data)?;
         Ok(RunOutput {
             simulation: outcome.simulation,
             metrics,
@@ -245,6 +246,8 @@ pub fn trades_hash(trades: &[Trade]) -> String {
 #[allow(missing_docs)]
 pub enum RunFailure {
     Script(String),
+    /// The bars changed while they were used.
+    Data(String),
     Panic(String),
     Timeout(std::time::Duration),
     Cancelled,
@@ -256,7 +259,7 @@ impl RunFailure {
     /// The status it is recorded with.
     pub fn status(&self) -> RunStatus {
         match self {
-            Self::Script(_) | Self::Panic(_) => RunStatus::Failed,
+            Self::Script(_) | Self::Data(_) | Self::Panic(_) => RunStatus::Failed,
             Self::Timeout(_) => RunStatus::Timeout,
             Self::Cancelled | Self::Stopped => RunStatus::Cancelled,
         }
@@ -266,7 +269,7 @@ impl RunFailure {
 impl std::fmt::Display for RunFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Script(message) => f.write_str(message),
+            Self::Script(message) | Self::Data(message) => f.write_str(message),
             Self::Panic(message) => write!(f, "internal error: {message}; please report it with the script"),
             Self::Timeout(limit) => write!(f, "stopped after {limit:?}; --timeout sets the limit"),
             Self::Cancelled | Self::Stopped => f.write_str("cancelled"),

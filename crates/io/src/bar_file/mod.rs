@@ -18,15 +18,15 @@ pub(crate) use write::BarWriter;
 
 use crate::{
     atomic::folder_of,
+    files::{FileError, Mapping},
     report::{ImportError, ImportReport},
 };
 use arrow_buffer::{Buffer, ScalarBuffer, ToByteSlice};
 use arrow_ipc::{MessageHeader, convert::try_fb_to_schema, root_as_footer, root_as_message};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use springtide_domain::{BarColumns, Bars, BarsView, ContentHash, SymbolInfo, Timeframe};
-use std::{fs::File, path::Path, ptr::NonNull, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 /// Version of the layout and of the content hash; other versions are refused.
 pub const SCHEMA_VERSION: &str = "1";
@@ -113,6 +113,7 @@ pub fn parse_hash(text: &str) -> Option<ContentHash> {
 pub struct BarFile {
     meta: BarMeta,
     hash: ContentHash,
+    mapping: Option<Arc<Mapping>>,
     time: ScalarBuffer<i64>,
     prices: [ScalarBuffer<f64>; 5],
 }
@@ -120,10 +121,17 @@ pub struct BarFile {
 impl BarFile {
     /// Maps a file. Lengths and types are checked, values and hash are not (see [`Self::verify`]).
     pub fn open(path: &Path) -> Result<Self, ImportError> {
-        let io_error = |source| ImportError::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(io_error)?;
-        let bytes = map(&file).map_err(io_error)?;
-        Self::parse(bytes).map_err(|problem| damaged(path, problem))
+        let mapping = Arc::new(Mapping::open(path).map_err(|e| file_error(path, e))?);
+        let file = Self::parse(mapping.buffer()).map_err(|problem| damaged(path, problem))?;
+        Ok(Self { mapping: Some(mapping), ..file })
+    }
+
+    /// Whether the file had all its bytes whenever they were read.
+    ///
+    /// # Errors
+    /// When somebody cut it: what was computed from its bars is not valid.
+    pub fn check(&self) -> Result<(), FileError> {
+        self.mapping.as_ref().map_or(Ok(()), |m| m.check())
     }
 
     /// Reads the layout of a whole file's bytes.
@@ -133,7 +141,7 @@ impl BarFile {
         let (rows, spans) = batch_layout(&bytes)?;
         let column = |i: usize| bytes.slice_with_length(spans[i], rows * 8);
         let prices = [1, 2, 3, 4, 5].map(|i| ScalarBuffer::new(column(i), 0, rows));
-        Ok(Self { meta, hash, time: ScalarBuffer::new(column(0), 0, rows), prices })
+        Ok(Self { meta, hash, mapping: None, time: ScalarBuffer::new(column(0), 0, rows), prices })
     }
 
     /// Symbol, timeframe, source, report.
@@ -188,6 +196,9 @@ impl BarColumns for BarFile {
     fn volume(&self) -> &[f64] {
         &self.prices[4]
     }
+    fn check(&self) -> Result<(), String> {
+        BarFile::check(self).map_err(|e| e.to_string())
+    }
 }
 
 /// Writes bars as a bar file, atomically. Returns their content hash.
@@ -203,18 +214,13 @@ pub(crate) fn damaged(path: &Path, problem: String) -> ImportError {
     ImportError::Damaged { path: path.to_owned(), problem }
 }
 
-#[allow(unsafe_code)]
-fn map(file: &File) -> std::io::Result<Buffer> {
-    if file.metadata()?.len() == 0 {
-        return Ok(Buffer::from(&[]));
+fn file_error(path: &Path, error: FileError) -> ImportError {
+    match error {
+        FileError::Io { source, .. } | FileError::Full { source, .. } => {
+            ImportError::Io { path: path.to_owned(), source }
+        }
+        other => ImportError::Damaged { path: path.to_owned(), problem: other.to_string() },
     }
-    // SAFETY: bar files are replaced by rename and never written or cut in place, so the bytes stay as they
-    // are while mapped. A stranger who truncates one ends this process with SIGBUS, not with wrong numbers.
-    let mapping = unsafe { Mmap::map(file)? };
-    let len = mapping.len();
-    let start = NonNull::new(mapping.as_ptr().cast_mut()).ok_or(std::io::ErrorKind::InvalidData)?;
-    // SAFETY: `start` and `len` are the mapping's, which the buffer owns from here on and only reads.
-    Ok(unsafe { Buffer::from_custom_allocation(start, len, Arc::new(mapping)) })
 }
 
 fn long(bytes: &[u8], at: usize) -> Option<i32> {
@@ -269,9 +275,9 @@ fn metadata(schema: &Schema) -> Result<(BarMeta, ContentHash), String> {
 
 /// True when a file's bytes are an Arrow file that says it is a bar file, damaged or not.
 pub(crate) fn claims_to_be_bar_file(path: &Path) -> bool {
-    let bytes = File::open(path).and_then(|f| map(&f));
-    let schema = bytes.ok().and_then(|bytes| {
-        let footer = root_as_footer(footer_bytes(&bytes).ok()?).ok()?;
+    let mapping = Mapping::open(path).map_err(|e| file_error(path, e));
+    let schema = mapping.ok().and_then(|mapping| {
+        let footer = root_as_footer(footer_bytes(mapping.bytes()).ok()?).ok()?;
         try_fb_to_schema(footer.schema()?).ok()
     });
     schema.is_some_and(|s| s.metadata().get("springtide.schema").is_some())

@@ -1,0 +1,230 @@
+//! Numbers in fields, eight or sixteen bytes at a time.
+//!
+//! The field's bytes are read as one integer, the decimal point is closed up, and the digits are joined with
+//! three multiplications. Up to 53 bits of digits over an exact power of ten need one division, which rounds
+//! correctly (Clinger 1990). Everything else goes to the standard library: all values equal its reading.
+
+/// Powers of ten that are exact doubles, as far as sixteen bytes can need them.
+const TENS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+const EXACT_MAX: u64 = 1 << 53;
+const HUNDRED_MILLION: u64 = 100_000_000;
+
+/// A field of a row: its bytes, and whatever stands before them.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    pub(super) buffer: &'a [u8],
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl<'a> Field<'a> {
+    /// A text of its own as a field.
+    pub fn of(text: &'a [u8]) -> Self {
+        Self { buffer: text, start: 0, end: text.len() }
+    }
+
+    /// The text.
+    #[inline(always)]
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// The bytes as one number, when there are at most sixteen and sixteen before the field's end.
+    #[inline(always)]
+    pub(crate) fn key(&self) -> Option<u128> {
+        match self.end - self.start {
+            0 => Some(0),
+            length @ 1..=16 => Some(u128::from_le_bytes(self.tail()?) >> (8 * (16 - length))),
+            _ => None,
+        }
+    }
+
+    /// The last `N` bytes up to the field's end, if there are so many in the buffer.
+    #[inline(always)]
+    fn tail<const N: usize>(&self) -> Option<[u8; N]> {
+        self.buffer.get(self.end.checked_sub(N)?..self.end)?.try_into().ok()
+    }
+}
+
+/// The fast way for one width of integer: bytes below the field become zero digits, the point is closed up.
+/// Gives the digits' values, first digit lowest, and the places after the point.
+macro_rules! digits {
+    ($name:ident, $word:ty, $bytes:literal) => {
+        #[inline(always)]
+        fn $name(field: &Field<'_>) -> Option<($word, usize)> {
+            const ONES: $word = <$word>::MAX / 0xff;
+            const HIGH: $word = ONES * 0x80;
+            const ZEROS: $word = ONES * 0x30;
+            let length = field.end - field.start;
+            if length == 0 || length > $bytes {
+                return None;
+            }
+            let keep = <$word>::MAX << (8 * ($bytes - length));
+            let word = <$word>::from_le_bytes(field.tail()?) & keep | ZEROS & !keep;
+            let differs = word ^ (ONES * 0x2e);
+            // The top bit of each byte that is a point. Adding below the top bit carries into no other byte.
+            let points = !(((differs & !HIGH) + !HIGH) | differs) & HIGH;
+            let (closed, places) = if points == 0 {
+                (word, 0)
+            } else {
+                let at = points.trailing_zeros() / 8;
+                let below = ((1 as $word) << (8 * at)) - 1;
+                let above = !below & !((0xff as $word) << (8 * at));
+                ((word & above) | (word & below) << 8 | 0x30, $bytes - 1 - at as usize)
+            };
+            let values = closed ^ ZEROS;
+            // A digit's value plus 0x76 stays below 0x80; anything else reaches it or has its top bit set.
+            let other = (values.wrapping_add(ONES * 0x76) | values) & HIGH;
+            (other == 0 && (length > 1 || points == 0)).then_some((values, places))
+        }
+    };
+}
+
+digits!(eight, u64, 8);
+digits!(sixteen, u128, 16);
+
+/// The number that eight digit values spell, the first one lowest.
+#[inline(always)]
+fn join_eight(values: u64) -> u64 {
+    const PAIRS: u64 = 0x0000_00ff_0000_00ff;
+    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
+    let high = (pairs & PAIRS).wrapping_mul(100 + (1_000_000 << 32));
+    let low = ((pairs >> 16) & PAIRS).wrapping_mul(1 + (10_000 << 32));
+    high.wrapping_add(low) >> 32
+}
+
+#[inline(always)]
+fn join_sixteen(values: u128) -> u64 {
+    join_eight(values as u64) * HUNDRED_MILLION + join_eight((values >> 64) as u64)
+}
+
+/// A decimal (`12`, `-0.5`, `42123.45`, `1e5`), rounded correctly; none for anything else, `nan` and `inf`
+/// included.
+#[inline(always)]
+pub fn decimal(field: Field<'_>) -> Option<f64> {
+    if let Some((values, places)) = eight(&field) {
+        return Some(join_eight(values) as f64 / TENS[places]);
+    }
+    if let Some((values, places)) = sixteen(&field) {
+        let digits = join_sixteen(values);
+        if digits <= EXACT_MAX {
+            return Some(digits as f64 / TENS[places]);
+        }
+    }
+    slow_decimal(field.bytes())
+}
+
+#[cold]
+fn slow_decimal(text: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(text.strip_suffix(b"\r").unwrap_or(text)).ok()?;
+    let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E');
+    if !text.bytes().all(plain) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// A whole number; none for anything else or beyond 64 bits.
+#[inline(always)]
+pub fn whole(field: Field<'_>) -> Option<i64> {
+    if let Some((values, 0)) = sixteen(&field) {
+        // A point at the very end has no places either.
+        if field.buffer[field.end - 1] != b'.' {
+            return Some(join_sixteen(values).cast_signed());
+        }
+    }
+    slow_whole(field.bytes())
+}
+
+#[cold]
+fn slow_whole(text: &[u8]) -> Option<i64> {
+    std::str::from_utf8(text.strip_suffix(b"\r").unwrap_or(text)).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same text as a field with room before it, and without.
+    fn fields(text: &str, run: impl Fn(Field<'_>)) {
+        run(Field::of(text.as_bytes()));
+        for before in ["xxxxxxxxxxxxxxxx", "9", "999999999,.12345678901,"] {
+            let all = format!("{before}{text}");
+            run(Field { buffer: all.as_bytes(), start: before.len(), end: all.len() });
+        }
+    }
+
+    fn check(text: &str) {
+        let want: Option<f64> = text.parse().ok().filter(|_: &f64| text.bytes().any(|b| b.is_ascii_digit()));
+        fields(text, |f| assert_eq!(decimal(f).map(f64::to_bits), want.map(f64::to_bits), "{text}"));
+        let want: Option<i64> = text.parse().ok();
+        fields(text, |f| assert_eq!(whole(f), want, "{text}"));
+    }
+
+    #[test]
+    fn equals_the_standard_library() {
+        for text in [
+            "0",
+            "5.",
+            ".5",
+            ".",
+            "",
+            "-",
+            "-0.0",
+            "1",
+            "12345678",
+            "1234567.",
+            ".1234567",
+            "42123.45",
+            "1..2",
+            "1.2.3",
+            "123456789",
+            "123456789.123456",
+            "9007199254740993",
+            "9007199254740992",
+            "9999999999999999",
+            "0.30000000000000016",
+            "-7",
+            "+7",
+            "1e5",
+            "1,5",
+            "é",
+            "12 ",
+            " 12",
+            "/",
+            ":",
+            "1:",
+            "12345678901234567890",
+            "-9223372036854775808",
+        ] {
+            check(text);
+        }
+        fields("12.5\r", |f| assert_eq!(decimal(f), Some(12.5)));
+        fields("12\r", |f| assert_eq!(whole(f), Some(12)));
+        for text in ["nan", "inf", "infinity", "NaN"] {
+            fields(text, |f| assert_eq!(decimal(f), None));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn plain_decimals_are_bit_exact(text in "-?[0-9]{0,18}(\\.[0-9]{0,12})?") {
+            check(&text);
+        }
+
+        #[test]
+        fn any_text_is_read_alike(text in "[0-9.eE+-]{0,18}") {
+            check(&text);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40), from in 0usize..40) {
+            let start = from.min(bytes.len());
+            let field = Field { buffer: &bytes, start, end: bytes.len() };
+            let _ = (decimal(field), whole(field), field.bytes());
+        }
+    }
+}

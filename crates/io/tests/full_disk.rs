@@ -1,0 +1,159 @@
+//! A disk that is full: a small tmpfs in a mount space of its own. Where that is not permitted the test says so
+//! and checks nothing.
+
+use springtide_domain::{
+    SymbolInfo, Timeframe,
+    synth::{SynthSpec, bars as synth_bars},
+};
+use springtide_io::{
+    BarMeta, ImportError,
+    db::{Database, DbError, sqlx},
+    files::{AppendOptions, Appender, FileError, Keep, replace},
+    write_bars,
+};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Where the inner test finds the small disk.
+const DISK: &str = "SPRINGTIDE_SMALL_DISK";
+
+#[test]
+fn a_full_disk_ends_in_clear_errors_and_nothing_half_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    let script = "mount -t tmpfs -o size=2m none \"$1\" || exit 77; exec \"$2\" --exact on_a_small_disk --ignored --nocapture";
+    let program = std::env::current_exe().expect("this test");
+    let output = Command::new("unshare")
+        .args(["-rm", "sh", "-c", script, "sh"])
+        .arg(folder.path())
+        .arg(program)
+        .env(DISK, folder.path())
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("SKIPPED: no unshare to make a small disk with ({error})");
+            return;
+        }
+    };
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // 77 is the script's own word; unshare itself ends with 1 before the script begins.
+    if output.status.code() == Some(77) || !out.contains("running 1 test") {
+        eprintln!("SKIPPED: a small disk may not be mounted here: {err}");
+        return;
+    }
+    assert!(output.status.success(), "{out}\n{err}");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("folder");
+    let mut names: Vec<String> =
+        entries.map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Takes all that is free; removed, the disk has room again.
+fn fill(disk: &Path) -> PathBuf {
+    let path = disk.join("ballast");
+    let mut size = 4 << 20;
+    let mut ballast = Vec::new();
+    while size >= 4096 {
+        let longer = [&ballast[..], &vec![7u8; size]].concat();
+        match fs::write(&path, &longer) {
+            Ok(()) => ballast = longer,
+            Err(_) => size /= 2,
+        }
+    }
+    fs::write(&path, &ballast).expect("fits");
+    path
+}
+
+#[test]
+#[ignore = "run by the test above, on the disk that it makes"]
+fn on_a_small_disk() {
+    let disk = PathBuf::from(std::env::var_os(DISK).expect("run by the test above"));
+    replaced_files(&disk);
+    appended_files(&disk);
+    bar_files(&disk);
+    databases(&disk);
+}
+
+fn replaced_files(disk: &Path) {
+    let path = disk.join("report");
+    replace(&path, Keep::Durable, |out| out.write_all(b"old")).expect("fits");
+    let error = replace(&path, Keep::Durable, |out| out.write_all(&vec![1; 8 << 20])).expect_err("full");
+    assert!(
+        matches!(error, FileError::Full { .. }) && error.to_string().contains("free some space"),
+        "{error}"
+    );
+    assert_eq!((fs::read(&path).expect("there"), names(disk)), (b"old".to_vec(), vec!["report".to_owned()]));
+    fs::remove_file(path).expect("there");
+}
+
+fn appended_files(disk: &Path) {
+    let path = disk.join("log");
+    let log = Appender::open(&path, AppendOptions::default()).expect("opens");
+    let line = [b'x'; 50_000];
+    let mut kept = 0u64;
+    let error = loop {
+        match log.append(&line) {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, FileError::Full { .. }) && kept > 10, "{error}");
+    assert_eq!(fs::metadata(&path).expect("there").len(), kept * 50_001, "whole lines, all acknowledged");
+    let ballast = fill(disk);
+    assert!(log.append(&line).is_err());
+    fs::remove_file(ballast).expect("there");
+    fs::write(disk.join("log2"), b"").expect("room");
+    log.append(b"short").expect("goes on once there is room");
+    assert_eq!(fs::metadata(&path).expect("there").len(), kept * 50_001 + 6);
+    drop(log);
+    for name in names(disk) {
+        fs::remove_file(disk.join(name)).expect("there");
+    }
+}
+
+fn bar_files(disk: &Path) {
+    let bars = synth_bars(&SynthSpec { bars: 100_000, ..SynthSpec::default() });
+    let meta = BarMeta {
+        symbol: SymbolInfo::default(),
+        timeframe: Timeframe::Minutes(15),
+        source: "made".into(),
+        report: None,
+    };
+    let error = write_bars(&disk.join("x.arrow"), &bars.view(), &meta).expect_err("full");
+    assert!(
+        matches!(&error, ImportError::Io { source, .. } if source.kind() == ErrorKind::StorageFull),
+        "{error}"
+    );
+    assert_eq!(names(disk), Vec::<String>::new());
+}
+
+fn databases(disk: &Path) {
+    let path = disk.join("ledger.db");
+    let schema = "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB NOT NULL);";
+    let db = Database::open(&path, &[schema]).expect("opens");
+    let add = |k: i64| {
+        db.write(async |c| sqlx::query("INSERT INTO t VALUES (?, zeroblob(20000))").bind(k).execute(c).await)
+    };
+    let mut kept = 0;
+    let error = loop {
+        match add(kept) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, DbError::Full { .. }) && kept > 10, "{error}");
+    let count = || -> i64 {
+        let count = db.read(async |c| sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(c).await);
+        count.expect("reads")
+    };
+    assert_eq!(count(), kept, "what was acknowledged is there, what was not is not");
+    assert_eq!(db.check().expect("checks"), Vec::<String>::new());
+}
