@@ -1,4 +1,4 @@
-//! The outside world: files of bars, columns, the ledger's database.
+//! The outside world: files of bars, columns, the ledger's database, HTTP.
 //!
 //! Bars come in as CSV, Parquet or Arrow IPC ([`read_bars`], [`load_any`], [`DataStore::import`]) and live in
 //! bar files that are mapped into memory ([`BarFile`]). What an import found is an [`ImportReport`]; what it
@@ -14,6 +14,7 @@ pub mod files;
 mod gaps;
 mod header;
 mod held;
+pub mod http;
 mod import;
 pub mod naming;
 mod report;

@@ -147,12 +147,14 @@ pub struct Retry {
     /// Start of the attempt that runs.
     began: Duration,
     past: Vec<Attempt>,
+    /// Attempts that no longer count.
+    forgiven: usize,
 }
 
 impl Retry {
     /// The first attempt starts `now`; none starts past `deadline`.
     pub fn new(config: RetryConfig, now: Duration, deadline: Option<Duration>) -> Self {
-        Self { config, start: now, deadline, began: now, past: Vec::new() }
+        Self { config, start: now, deadline, began: now, past: Vec::new(), forgiven: 0 }
     }
 
     /// Number of the attempt that runs, from 1.
@@ -163,6 +165,12 @@ impl Retry {
     /// The attempts that ended.
     pub fn past(&self) -> &[Attempt] {
         &self.past
+    }
+
+    /// The attempt that runs got further than those before it: they no longer count towards the number of
+    /// attempts or the length of waits.
+    pub fn progress(&mut self) {
+        self.forgiven = self.past.len();
     }
 
     /// The next attempt starts.
@@ -178,7 +186,7 @@ impl Retry {
         budget: &mut RetryBudget,
         now: Duration,
     ) -> Verdict {
-        let attempt = self.attempt();
+        let attempt = self.attempt() - self.forgiven as u32;
         let verdict = self.judge(failure, attempt, random, budget, now);
         let wait = match verdict {
             Verdict::Again(wait) => Some(wait),

@@ -1,0 +1,304 @@
+//! The client: from a request to its answer, with everything between.
+
+use super::{
+    answer::{Answer, Source, Timing},
+    body::{Clock, Failed},
+    cache::Cache,
+    config::ClientConfig,
+    connect::{Dialer, Origin},
+    error::{Cause, HttpError, Phase, Place},
+    exchange::{Exchange, Opened},
+    host::{Drivers, Host, lock},
+    request::Request,
+    retries::failure_of,
+    stream::Streamed,
+};
+use springtide_runtime::{
+    limit::{GiveUp, Jitter, Retry, Verdict},
+    permit::{PermitConfig, Permits},
+};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// A client. Clones share connections, limits and cache; connections end with the last of them.
+///
+/// It belongs to the tokio runtime in which it is first used.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) config: ClientConfig,
+    pub(super) dialer: Dialer,
+    pub(super) drivers: Drivers,
+    pub(super) hosts: Mutex<HashMap<Origin, Arc<Host>>>,
+    pub(super) cache: Option<Cache>,
+    pub(super) permits: Permits,
+    jitter: Mutex<Jitter>,
+    start: Instant,
+    swept: Mutex<Instant>,
+}
+
+/// A client that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be set up: {0}")]
+pub struct ClientError(
+    /// What is wrong.
+    pub(super) String,
+);
+
+impl Client {
+    /// A client with these settings.
+    ///
+    /// # Errors
+    /// When a limit, a certificate or the cache's folder is unusable.
+    pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
+        let dialer = Dialer::new(&config).map_err(ClientError)?;
+        let cache = config.cache.clone().map(Cache::open).transpose().map_err(ClientError)?;
+        let permits = Permits::new(PermitConfig {
+            name: "http".into(),
+            total: config.in_all,
+            per_key: config.per_host,
+            max_waiting: config.waiting_max,
+            ..PermitConfig::default()
+        });
+        let permits = permits.map_err(|error| ClientError(error.to_string()))?;
+        let start = Instant::now();
+        let inner = Inner {
+            dialer,
+            cache,
+            permits,
+            drivers: Drivers::default(),
+            hosts: Mutex::default(),
+            jitter: Mutex::new(Jitter::random()),
+            start,
+            swept: Mutex::new(start),
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &ClientConfig {
+        &self.inner.config
+    }
+
+    /// Sends a request and reads the whole answer, trying again where that may help.
+    ///
+    /// # Errors
+    /// When there is no answer within the deadlines, or one of status 400 and above (unless
+    /// [`Request::any_status`]).
+    pub async fn fetch(&self, request: Request) -> Result<Answer, HttpError> {
+        self.fetch_watched(request, &|_| {}).await
+    }
+
+    /// As [`Client::fetch`]; `waits` hears when a wait between two attempts begins (true) and ends.
+    pub(super) async fn fetch_watched(
+        &self,
+        request: Request,
+        waits: &(dyn Fn(bool) + Sync),
+    ) -> Result<Answer, HttpError> {
+        if let Some(cache) = self.inner.cache.as_ref().filter(|_| request.uses_cache()) {
+            return cache.fetch(self, request, waits).await;
+        }
+        self.fetch_uncached(request, waits).await
+    }
+
+    pub(super) async fn fetch_uncached(
+        &self,
+        request: Request,
+        waits: &(dyn Fn(bool) + Sync),
+    ) -> Result<Answer, HttpError> {
+        let mut call = Call::new(&self.inner, request);
+        loop {
+            let failed = match call.whole().await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            let wait = call.failed(failed)?;
+            waits(true);
+            sleep(wait).await;
+            waits(false);
+            call.begin();
+        }
+    }
+
+    /// Sends a request and hands out the body as it comes. Attempts are repeated until the answer's head is there;
+    /// what goes wrong in the body is the caller's to handle (or see [`Client::download`]).
+    ///
+    /// # Errors
+    /// As [`Client::fetch`], until the head is there.
+    pub async fn stream(&self, request: Request) -> Result<Streamed, HttpError> {
+        let mut call = Call::new(&self.inner, request);
+        loop {
+            let failed = match call.open().await {
+                Ok(opened) => return Ok(Streamed::new(call, opened)),
+                Err(failed) => failed,
+            };
+            let wait = call.failed(failed)?;
+            sleep(wait).await;
+            call.begin();
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Time since the client was made.
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    pub(super) fn jitter(&self) -> f64 {
+        lock(&self.jitter).draw()
+    }
+
+    pub(super) fn host(&self, origin: Origin) -> Result<Arc<Host>, Cause> {
+        self.sweep();
+        let mut hosts = lock(&self.hosts);
+        if let Some(host) = hosts.get(&origin) {
+            return Ok(Arc::clone(host));
+        }
+        let host = Arc::new(Host::new(origin.clone(), &self.config)?);
+        hosts.insert(origin, Arc::clone(&host));
+        Ok(host)
+    }
+
+    /// Now and then closes connections that nobody uses.
+    fn sweep(&self) {
+        let mut swept = lock(&self.swept);
+        if swept.elapsed() < self.config.idle / 2 {
+            return;
+        }
+        *swept = Instant::now();
+        drop(swept);
+        lock(&self.hosts).values().for_each(|host| host.sweep());
+    }
+}
+
+/// One request on its way, over all its attempts.
+pub(super) struct Call {
+    pub(super) inner: Arc<Inner>,
+    pub(super) request: Request,
+    pub(super) clock: Clock,
+    retry: Retry,
+    /// Where the last attempt went.
+    pub(super) host: Option<Arc<Host>>,
+    pub(super) timing: Timing,
+}
+
+/// A failed attempt, and the answer's headers where there were any.
+pub(super) struct FailedAttempt {
+    pub(super) phase: Phase,
+    pub(super) cause: Cause,
+    pub(super) headers: Option<Box<hyper::HeaderMap>>,
+    /// Whether the server may have acted on the request.
+    pub(super) sent: bool,
+}
+
+impl From<Failed> for FailedAttempt {
+    fn from((phase, cause): Failed) -> Self {
+        Self { phase, cause, headers: None, sent: matches!(phase, Phase::Headers | Phase::Body) }
+    }
+}
+
+impl Call {
+    pub(super) fn new(inner: &Arc<Inner>, request: Request) -> Self {
+        let clock = Clock::new(request.deadlines.unwrap_or(inner.config.deadlines));
+        let retry = Retry::new(
+            request.retry.unwrap_or(inner.config.retry),
+            inner.now(),
+            Some(inner.now() + clock.deadlines.total),
+        );
+        Self { inner: Arc::clone(inner), request, clock, retry, host: None, timing: Timing::default() }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.retry.begin(self.inner.now());
+    }
+
+    pub(super) fn is_first_attempt(&self) -> bool {
+        self.retry.past().is_empty()
+    }
+
+    /// This attempt got further than those before.
+    pub(super) fn progress(&mut self) {
+        self.retry.progress();
+    }
+
+    /// One attempt, up to the answer's head.
+    pub(super) async fn open(&mut self) -> Result<Opened, FailedAttempt> {
+        if let Some(problem) = &self.request.problem {
+            return Err((Phase::Request, Cause::BadRequest(problem.clone())).into());
+        }
+        Exchange::run(self).await
+    }
+
+    /// One attempt, the body included.
+    async fn whole(&mut self) -> Result<Answer, FailedAttempt> {
+        let opened = self.open().await?;
+        let Opened { status, headers, url, mut reader } = opened;
+        let began = Instant::now();
+        let body = reader.collect().await?;
+        self.timing.body = began.elapsed();
+        let timing = self.finish_timing();
+        let method = self.request.method.clone();
+        Ok(Answer { method, status, headers, body, url, source: Source::Server, timing })
+    }
+
+    pub(super) fn finish_timing(&mut self) -> Timing {
+        self.timing.total = self.clock.start.elapsed();
+        self.timing.failed = self.retry.past().to_vec();
+        std::mem::take(&mut self.timing)
+    }
+
+    /// Decides about a failed attempt: how long to wait before the next, or the error.
+    pub(super) fn failed(&mut self, failed: FailedAttempt) -> Result<Duration, HttpError> {
+        let now = self.inner.now();
+        if let Some(host) = &self.host {
+            host.counts.failures[failed.phase as usize].fetch_add(1, Relaxed);
+        }
+        let failure = failure_of(&failed, self.request.may_repeat());
+        let random = self.inner.jitter();
+        let verdict = match &self.host {
+            Some(host) => self.retry.failed(failure, random, &mut lock(&host.budget), now),
+            // Nothing about such a request changes by waiting.
+            None => Verdict::Stop(GiveUp::Final),
+        };
+        match verdict {
+            Verdict::Again(wait) => {
+                if let Some(host) = &self.host {
+                    host.counts.retries.fetch_add(1, Relaxed);
+                }
+                Ok(wait)
+            }
+            Verdict::Stop(why) => Err(self.error(failed.phase, failed.cause, Some(why))),
+        }
+    }
+
+    pub(super) fn error(&self, phase: Phase, cause: Cause, why: Option<GiveUp>) -> HttpError {
+        let host = self.host.as_ref().map_or_else(String::new, |host| host.name.to_string());
+        let past = self.retry.past().len() as u32;
+        let place = Place {
+            method: self.request.method.to_string(),
+            url: self.request.shown_url(),
+            host,
+            // A verdict has already put the failed attempt among the past ones.
+            attempt: if why.is_some() { past.max(1) } else { past + 1 },
+            elapsed: self.clock.start.elapsed(),
+            gave_up: why.filter(|why| *why != GiveUp::Final),
+        };
+        HttpError::new(place, phase, cause)
+    }
+}

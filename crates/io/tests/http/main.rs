@@ -1,0 +1,12 @@
+//! The HTTP client against a server that does what it is told, right and wrong. Loopback only.
+
+mod basics;
+mod batch;
+mod cache;
+mod download;
+mod faults;
+mod guard;
+mod http2;
+mod limits;
+mod server;
+mod tls;
