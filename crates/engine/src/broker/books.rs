@@ -139,12 +139,6 @@ pub(super) struct EquityWatch {
     pub runup: f64,
 }
 
-impl EquityWatch {
-    pub fn peak(&self) -> f64 {
-        self.peak
-    }
-}
-
 /// What is left of an entry fill for the exits that name it. Under the FIFO rule a fill takes the oldest
 /// trade whatever it named, so this is not the trade list.
 #[derive(Clone, Copy, Debug)]

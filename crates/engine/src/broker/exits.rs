@@ -182,13 +182,17 @@ impl Broker<'_> {
         self.legs[last].activate_at(holding.price);
     }
 
-    /// New levels for the legs of a modified exit.
+    /// New levels for the legs of a modified exit. A trail goes on from its best price, unless its activation was
+    /// moved beyond it: then it waits anew.
     fn relevel(&mut self, index: usize) {
         let order = self.exits[index];
         for k in 0..self.legs.len() {
             if self.legs[k].exit == order.seq {
-                let leg = Leg { scale: 1.0, ..self.legs[k] };
-                self.legs[k] = self.leveled(leg, &order.command);
+                let mut leg = self.leveled(Leg { scale: 1.0, ..self.legs[k] }, &order.command);
+                if leg.trailing && (leg.best - leg.activation) * leg.side.sign() < 0.0 {
+                    (leg.trailing, leg.best) = (false, f64::NAN);
+                }
+                self.legs[k] = leg;
             }
         }
     }
@@ -236,7 +240,8 @@ impl Broker<'_> {
         };
         let name = FillName { id: order.command.id, comment: order.comment(kind), reason };
         self.count_fill();
-        self.take(leg.qty.min(self.books.position.abs()), price, name, Target::Key(leg.key));
+        let qty = leg.qty.min(self.books.position.abs());
+        self.take(qty, qty, price, name, Target::Key(leg.key));
     }
 
     /// Legs never hold more than what is left of their entry fill.

@@ -41,7 +41,6 @@ pub struct Broker<'a> {
     account: Account,
     rules: Rules,
     mintick: f64,
-    min_qty: f64,
     /// Grid of prices; none where levels stay as computed.
     ticks: Option<Grid>,
     /// Grid of quantities.
@@ -79,7 +78,6 @@ impl<'a> Broker<'a> {
             account: account.clone(),
             rules: rules.clone(),
             mintick,
-            min_qty: symbol.min_qty.max(0.0),
             ticks: (rules.ticks == Ticks::Round).then(|| Grid::new(mintick)),
             lots: lot_grid(rules.lots, symbol.min_qty),
             point_value: symbol.point_value,
@@ -177,9 +175,9 @@ impl<'a> Broker<'a> {
         self.books.equity_at(self.price())
     }
 
-    /// Sum of closed trades' profit, commissions included.
+    /// Sum of closed trades' profit less the commission of all fills so far: an entry's is booked with the entry.
     pub fn net_profit(&self) -> f64 {
-        self.books.net_profit
+        self.books.net_profit - self.books.open.iter().map(|t| t.commission).sum::<f64>()
     }
 
     /// Profit of open trades at the current close, entry commissions not included.
@@ -250,7 +248,8 @@ impl<'a> Broker<'a> {
         (long.max(short), long, short)
     }
 
-    /// Price at which the position would be liquidated; NaN when there is none.
+    /// Price at which equity is no more than the margin it needs: a long's rounded down to the tick, a short's up, and
+    /// negative where only such a price would do. NaN when flat or without margin.
     pub fn margin_liquidation_price(&self) -> f64 {
         let margin = self.margin_percent() / 100.0;
         let size = self.books.position * self.point_value;
@@ -259,7 +258,15 @@ impl<'a> Broker<'a> {
         }
         let (base, slope) = self.books.segment();
         let price = -base / (slope - size.abs() * margin);
-        if price > 0.0 && price.is_finite() { price } else { f64::NAN }
+        if price.is_finite() { self.on_grid(price, size < 0.0) } else { f64::NAN }
+    }
+
+    /// What the open trades cost at their entries, money; NaN when neither side needs margin.
+    pub fn capital_held(&self) -> f64 {
+        if self.margin_of(Side::Long) == 0.0 && self.margin_of(Side::Short) == 0.0 {
+            return f64::NAN;
+        }
+        self.books.open.iter().fold(0.0, |sum, t| sum + t.qty * t.entry_price * self.point_value)
     }
 
     /// Commission paid so far, both sides, money.

@@ -257,15 +257,34 @@ impl Broker<'_> {
         // A market order turns the position whatever it is by now; a priced one trades what it was placed for.
         let priced = !order.is_market() && !order.qty.is_nan();
         let total = if priced { order.qty + order.carry } else { order.qty + against };
-        if against > 0.0 {
-            self.take(if priced { against.min(total) } else { against }, price, name, Target::Oldest);
-        }
         let left = if order.qty.is_nan() { f64::NAN } else { total - against };
         let forbidden = self.risk.allow.is_some_and(|side| side != order.side);
         let crowded = (order.is_market() || order.adds) && self.at_entry_limit(order.side);
-        let opened =
-            if forbidden || crowded || left <= total * DUST { 0.0 } else { self.open(order, left, price) };
+        let opens = !forbidden && !crowded && !(left <= total * DUST);
+        if opens && order.is_market() && self.flips_beyond_margin(order.side, against, left, price) {
+            self.refuse(order.id);
+            return;
+        }
+        if against > 0.0 {
+            let taken = if priced { against.min(total) } else { against };
+            // One order pays one fee per order, shared with what it opens.
+            let whole = if opens && left > 0.0 { taken + left } else { taken };
+            self.take(taken, whole, price, name, Target::Oldest);
+        }
+        let opened = if opens { self.open(order, left, against, price) } else { 0.0 };
         self.settle_oca(order, if priced { against.min(total) + opened } else { against + opened });
+    }
+
+    /// Two opposite entries of one moment: the first one's margin is not free yet when the second is weighed, and
+    /// when both together are more than the equity allows the second is dropped whole.
+    fn flips_beyond_margin(&self, side: Side, against: f64, qty: f64, price: f64) -> bool {
+        let fresh = self.books.open.iter().all(|t| t.entry_bar as usize == self.bar);
+        let margin = self.margin_of(side) / 100.0;
+        if against == 0.0 || !fresh || qty.is_nan() {
+            return false;
+        }
+        let needed = (against + qty) * price * self.point_value * margin;
+        needed > self.books.equity_at(price) * (1.0 + 1e-10)
     }
 
     /// `strategy.order`: adds to the position or takes from it.
@@ -279,15 +298,16 @@ impl Broker<'_> {
         let closed = asked.min(against);
         if closed > 0.0 {
             let name = FillName { id: order.id, comment: order.comment, reason: ExitReason::Order };
-            self.take(closed, price, name, Target::Oldest);
+            self.take(closed, asked, price, name, Target::Oldest);
         }
         let opened =
-            if asked - closed > asked * DUST { self.open(order, asked - closed, price) } else { 0.0 };
+            if asked - closed > asked * DUST { self.open(order, asked - closed, closed, price) } else { 0.0 };
         self.settle_oca(order, closed + opened);
     }
 
-    /// Opens up to `qty` contracts (NaN: the default size) within limits and margin.
-    fn open(&mut self, order: &EntryOrder, qty: f64, price: f64) -> f64 {
+    /// Opens up to `qty` contracts (NaN: the default size) within limits and margin; `closed` have been closed by
+    /// the same order.
+    fn open(&mut self, order: &EntryOrder, qty: f64, closed: f64, price: f64) -> f64 {
         let mut qty = if qty.is_nan() { self.size_default(price, self.books.equity_at(price)) } else { qty };
         if let Some(cap) = self.risk.max_position {
             qty = self.lots(qty.min(cap - self.held(order.side)).max(0.0));
@@ -301,7 +321,7 @@ impl Broker<'_> {
             self.refuse(order.id);
             return 0.0;
         }
-        let fee = self.fee(qty, price);
+        let fee = self.fee_share(qty, qty + closed, price);
         let holding = self.books.enter(self.bar, order.side, qty, price, fee, order.id, order.comment);
         self.attach_exits(holding, order);
         qty
@@ -323,9 +343,15 @@ impl Broker<'_> {
         }
     }
 
-    /// Fills a close order at `price`, slippage included.
+    /// Fills a close order at `price`, slippage included. Several of one pass add up, to what is left of the
+    /// entries they name and never beyond.
     pub(super) fn fill_close(&mut self, order: CloseOrder, price: f64) {
         if self.held(order.side) == 0.0 {
+            return;
+        }
+        let covered = self.books.holdings.iter().filter(|h| order.id.is_none_or(|id| h.entry_id == id));
+        let qty = order.qty.min(covered.map(|h| h.left).sum());
+        if qty <= 0.0 {
             return;
         }
         self.count_fill();
@@ -334,11 +360,12 @@ impl Broker<'_> {
             None => (NameId(0), ExitReason::CloseAll),
         };
         let name = FillName { id, comment: order.comment, reason };
-        self.take(order.qty, price, name, order.id.map_or(Target::Oldest, Target::Entry));
+        self.take(qty, qty, price, name, order.id.map_or(Target::Oldest, Target::Entry));
     }
 
-    /// Closes up to `qty` contracts. Under the FIFO rule the oldest trade goes first whatever was named.
-    pub(super) fn take(&mut self, qty: f64, price: f64, name: FillName, target: Target) {
+    /// Closes up to `qty` contracts of an order of `whole`. Under the FIFO rule the oldest trade goes first whatever
+    /// was named.
+    pub(super) fn take(&mut self, qty: f64, whole: f64, price: f64, name: FillName, target: Target) {
         let mut left = qty;
         while left > DUST * qty {
             let any = self.account.close_entries_any;
@@ -349,7 +376,7 @@ impl Broker<'_> {
             };
             let Some(index) = index else { break };
             let part = left.min(self.books.open[index].qty);
-            let fee = self.fee_share(part, qty, price);
+            let fee = self.fee_share(part, whole, price);
             self.books.leave(self.bar, index, part, price, fee, name);
             left -= part;
         }
@@ -370,6 +397,9 @@ impl Broker<'_> {
             self.gapped_entries(close);
         }
         self.books.touch(close);
+        if self.books.closed.last().is_some_and(|t| t.exit_bar as usize == self.bar) {
+            self.watch_risk(close);
+        }
     }
 
     /// Fills market orders at `price` in the order they were given; only immediate closes unless `all`.

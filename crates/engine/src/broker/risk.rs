@@ -16,6 +16,8 @@ pub(super) struct Risk {
     max_intraday_loss: Option<(f64, bool)>,
     max_cons_loss_days: Option<u32>,
     max_intraday_fills: Option<u32>,
+    /// Highest closed equity so far.
+    booked_peak: f64,
     day: Option<i64>,
     day_start_equity: f64,
     pub day_fills: u32,
@@ -85,8 +87,13 @@ impl Broker<'_> {
         }
         let equity = self.books.equity_at(price);
         if let Some((value, percent)) = self.risk.max_drawdown {
-            let peak = self.books.watch_equity(self.bar.checked_sub(1)).peak().max(equity);
-            if peak - equity >= if percent { peak * value / 100.0 } else { value } {
+            // Measured on TradingView: from the highest closed equity, and only where a closing fill books something;
+            // a loss on paper alone stops nothing.
+            let booked = self.books.closed.last().is_some_and(|t| t.exit_bar as usize == self.bar);
+            let capital = self.account.initial_capital;
+            let peak = self.risk.booked_peak.max(capital).max(capital + self.books.net_profit);
+            self.risk.booked_peak = peak;
+            if booked && peak - equity >= if percent { peak * value / 100.0 } else { value } {
                 self.halt(Some("strategy.risk.max_drawdown"), price);
                 return;
             }
@@ -116,7 +123,7 @@ impl Broker<'_> {
             self.count_fill();
             let buys = self.books.position < 0.0;
             let name = FillName { id: NameId(0), comment: NameId(0), reason: ExitReason::Risk };
-            self.take(all, self.slipped(price, buys), name, Target::Oldest);
+            self.take(all, all, self.slipped(price, buys), name, Target::Oldest);
         }
     }
 }

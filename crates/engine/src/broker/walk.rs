@@ -293,8 +293,9 @@ impl Broker<'_> {
         if available >= -1e-9 * held * unit {
             return;
         }
+        // A shortfall below a lot costs one whole contract.
         let cover = self.lots(-available / (margin * unit)) * 4.0;
-        let qty = cover.max(self.min_qty).min(held);
+        let qty = if cover > 0.0 { cover } else { 1.0 }.min(held);
         if qty <= 0.0 {
             return;
         }
@@ -303,7 +304,7 @@ impl Broker<'_> {
         self.count_fill();
         let buys = self.books.position < 0.0;
         let name = FillName { id: NameId(0), comment: NameId(0), reason: ExitReason::MarginCall };
-        self.take(qty, self.slipped(price, buys), name, Target::Oldest);
+        self.take(qty, qty, self.slipped(price, buys), name, Target::Oldest);
     }
 
     /// Levels whose touch needs a closer look, for bars on which the script stays silent: above and below.

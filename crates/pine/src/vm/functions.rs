@@ -154,7 +154,7 @@ fn broker_get(name: &str) -> Option<BrokerGet> {
         "strategy.closedtrades" => |b, _| b.closed_trades().len() as f64,
         "strategy.closedtrades.first_index" => |_, _| 0.0,
         "strategy.opentrades" => |b, _| b.open_count() as f64,
-        "strategy.opentrades.capital_held" => |b, _| b.position_size().abs() * b.position_avg_price(),
+        "strategy.opentrades.capital_held" => |b, _| b.capital_held(),
         "strategy.wintrades" => |b, _| f64::from(b.wins()),
         "strategy.losstrades" => |b, _| f64::from(b.losses()),
         "strategy.eventrades" => |b, _| f64::from(b.evens()),
@@ -232,7 +232,7 @@ const FACTS: &[&str] = &[
 
 /// Their values on this market, which a request asks for on `chart`. `timenow` is the last bar's close: a
 /// backtest has no other now.
-pub(super) fn facts(data: &DataContext<'_>, chart: &DataContext<'_>) -> Facts {
+pub(super) fn facts(data: &DataContext<'_>, chart: &DataContext<'_>, version: u8) -> Facts {
     let s = data.symbol;
     let text = |t: &str| Known::Str(t.into());
     let tf = data.timeframe;
@@ -264,8 +264,8 @@ pub(super) fn facts(data: &DataContext<'_>, chart: &DataContext<'_>) -> Facts {
             "syminfo.mincontract" => Known::Num(s.min_qty),
             "syminfo.minmove" => Known::Num(1.0),
             "syminfo.pricescale" => Known::Num((1.0 / s.mintick).round()),
-            "timeframe.period" => text(&tf.to_string()),
-            "timeframe.main_period" => text(&chart.timeframe.to_string()),
+            "timeframe.period" => text(&period(tf, version)),
+            "timeframe.main_period" => text(&period(chart.timeframe, version)),
             "timeframe.multiplier" => Known::Num(f64::from(tf.multiplier())),
             "timeframe.isintraday" => flag(tf.is_intraday()),
             "timeframe.isdaily" => flag(matches!(tf, Timeframe::Days(_))),
@@ -289,16 +289,27 @@ pub(super) fn facts(data: &DataContext<'_>, chart: &DataContext<'_>) -> Facts {
     facts
 }
 
-/// SplitMix64, seeded by the script or by the call's place: equal runs draw equal numbers.
+/// Single days, weeks and months have no number before version 6.
+fn period(timeframe: Timeframe, version: u8) -> String {
+    match timeframe.to_string() {
+        text if version < 6 && matches!(text.as_str(), "1D" | "1W" | "1M") => text[1..].to_owned(),
+        text => text,
+    }
+}
+
+/// Java's `Random`, as TradingView's numbers are: two call sites with one seed give one sequence. Without a seed a
+/// site has its own, equal in every run.
 fn random(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f64, RunError> {
+    const MULTIPLIER: u64 = 0x5_deec_e66d;
+    const MASK: u64 = (1 << 48) - 1;
     let or = |k: usize, default: f64| a.get(k).copied().filter(|x| !x.is_nan()).unwrap_or(default);
-    let (low, high, seed) = (or(0, 0.0), or(1, 1.0), or(2, 0.0));
-    let memory = &mut m.memories[site.state as usize];
-    let state = memory.seed.get_or_insert((seed as i64 as u64) ^ (u64::from(site.state) << 32) ^ 0x5eed);
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^= z >> 31;
-    Ok(low + (high - low) * ((z >> 11) as f64 / (1u64 << 53) as f64))
+    let (low, high) = (or(0, 0.0), or(1, 1.0));
+    let seed = or(2, 1e6 + f64::from(site.state)) as i64 as u64;
+    let state = m.memories[site.state as usize].seed.get_or_insert((seed ^ MULTIPLIER) & MASK);
+    let mut next = |bits: u32| {
+        *state = state.wrapping_mul(MULTIPLIER).wrapping_add(0xb) & MASK;
+        *state >> (48 - bits)
+    };
+    let fraction = ((next(26) << 27) + next(27)) as f64 / (1u64 << 53) as f64;
+    Ok(low + (high - low) * fraction)
 }

@@ -182,7 +182,7 @@ fn single_definition(folder: &Folder<'_>, var: VarId) -> Option<ExprId> {
 pub fn needs(plan: &Plan<'_>, data: &DataContext<'_>) -> Vec<Need> {
     let mut found = Vec::new();
     if plan.program.has_requests() {
-        let facts = functions::facts(data, data);
+        let facts = functions::facts(data, data, plan.program.version);
         let (folder, whole) = plan.specialise(&facts);
         let plots: Vec<VarId> = plan.program.plots.iter().map(|(_, var)| *var).collect();
         let body = Needs::slice(&folder, &whole, &plots, true);
@@ -223,7 +223,7 @@ fn gather(
             symbol = bars.symbol;
         }
         let context = DataContext { symbol: &symbol, timeframe: target.timeframe, ..*data };
-        let facts = functions::facts(&context, chart);
+        let facts = functions::facts(&context, chart, plan.program.version);
         let (inner, body) = plan.specialise(&facts);
         path.push(s.site);
         let needed = part(&inner, &body, s);

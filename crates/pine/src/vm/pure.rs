@@ -25,7 +25,7 @@ pub(super) fn find(name: &str) -> Option<Pure> {
         "math.log10" => |a| finite(a[0].log10()),
         "math.sqrt" => |a| finite(a[0].sqrt()),
         "math.sign" => |a| if a[0] == 0.0 { 0.0 } else { a[0].signum() },
-        "math.pow" => |a| finite(a[0].powf(a[1])),
+        "math.pow" => |a| finite(power(a[0], a[1])),
         "math.max" => |a| fold(a, f64::max),
         "math.min" => |a| fold(a, f64::min),
         "math.avg" => average,
@@ -69,16 +69,34 @@ fn average(a: &[f64]) -> f64 {
     (sum - lost) / a.len() as f64
 }
 
-/// Half away from zero; with a precision, to so many decimals.
-fn round(a: &[f64]) -> f64 {
-    match a.get(1) {
-        Some(digits) if !is_absent(*digits) => {
-            let scale = 10f64.powi(digits.trunc().clamp(0.0, 16.0) as i32);
-            let scaled = (a[0] * scale).round() / scale;
-            if scaled.is_finite() { scaled } else { a[0] }
-        }
-        _ => a[0].round(),
+/// Four exponents are exact on TradingView; a platform's `pow` may miss them by a bit.
+fn power(base: f64, exponent: f64) -> f64 {
+    match exponent {
+        0.0 => 1.0,
+        0.5 => base.sqrt(),
+        1.0 => base,
+        2.0 => base * base,
+        _ => base.powf(exponent),
     }
+}
+
+/// What is missing to a half still counts as one.
+const TIE: f64 = 0.5 - 1e-10;
+
+/// Half away from zero; with a precision, to so many decimals. The scaled value is taken exactly (its rounding
+/// error is added to the fraction), and a tie is one within 1e-10, as measured on TradingView.
+fn round(a: &[f64]) -> f64 {
+    let digits = a.get(1).copied().filter(|d| !is_absent(*d)).unwrap_or(0.0);
+    let scale = 10f64.powi(digits.trunc().clamp(0.0, 16.0) as i32);
+    let size = a[0].abs();
+    let scaled = size * scale;
+    if !scaled.is_finite() {
+        return a[0];
+    }
+    let error = size.mul_add(scale, -scaled);
+    let whole = scaled.floor();
+    let units = if (scaled - whole) + error >= TIE { whole + 1.0 } else { whole };
+    (units / scale).copysign(a[0])
 }
 
 fn finite(x: f64) -> f64 {

@@ -278,7 +278,7 @@ pub fn run(
     stop: &dyn Fn() -> bool,
 ) -> Result<Outcome, RunError> {
     let program = plan.program;
-    let facts = functions::facts(data, data);
+    let facts = functions::facts(data, data, program.version);
     let (folder, body) = plan.specialise(&facts);
     let plots: Vec<crate::ir::VarId> = program.plots.iter().map(|(_, var)| *var).collect();
     let whole = body;

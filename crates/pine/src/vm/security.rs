@@ -177,7 +177,7 @@ impl Requests<'_> {
         context: &DataContext<'_>,
         path: &mut Vec<SiteId>,
     ) -> Result<Vec<Vec<f64>>, RunError> {
-        let facts = functions::facts(context, &self.chart);
+        let facts = functions::facts(context, &self.chart, self.plan.program.version);
         let (folder, body) = self.plan.specialise(&facts);
         let needed = part(&folder, &body, s);
         let mut own = run::world(context, folder.program)?;

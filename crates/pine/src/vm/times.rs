@@ -5,7 +5,6 @@ use super::functions::Function;
 use super::is_absent;
 use super::machine::{CallSite, Machine, World};
 use super::run::RunError;
-use crate::ir::Ty;
 use springtide_domain::Timeframe;
 
 /// The function of this name.
@@ -173,36 +172,22 @@ fn session_bar(
     }))
 }
 
-/// `timestamp(...)` in its forms: a date's text; parts; a zone and parts.
+/// `timestamp`: a zone, absent for the exchange's, then year, month, day, hour, minute, second. (A date's text is a
+/// number since the check.)
 fn timestamp(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f64, RunError> {
-    let text_first = site.types.first() == Some(&Ty::Str);
-    if text_first && a.len() == 1 {
-        let text = m.world.strings.get(a[0]).unwrap_or("").to_owned();
-        return Ok(parse_date(&text).unwrap_or(f64::NAN));
-    }
-    let (zone, parts) =
-        if text_first { (zone_name(m, a.first()), &a[1..]) } else { (m.world.symbol.timezone.clone(), a) };
-    let at = |k: usize, default: i64| match parts.get(k) {
+    let zone = zone_name(m, a.first());
+    let at = |k: usize, default: i64| match a.get(k) {
         Some(x) if is_absent(*x) => Some(default),
         Some(x) if x.is_finite() => Some(x.trunc() as i64),
         Some(_) => None,
         None => Some(default),
     };
-    let values = (at(0, 1970), at(1, 1), at(2, 1), at(3, 0), at(4, 0), at(5, 0));
+    let values = (at(1, 1970), at(2, 1), at(3, 1), at(4, 0), at(5, 0), at(6, 0));
     let (Some(y), Some(mo), Some(d), Some(h), Some(mi), Some(s)) = values else { return Ok(f64::NAN) };
     match m.world.clock.zone(&zone) {
         Some(zone) => Ok(zone.timestamp(y, mo, d, h, mi, s).map_or(f64::NAN, |ms| ms as f64)),
         None => Err(m.fail(format!("unknown time zone `{zone}`"), site.span)),
     }
-}
-
-fn parse_date(text: &str) -> Option<f64> {
-    let text = text.trim();
-    if let Ok(stamp) = text.parse::<jiff::Timestamp>() {
-        return Some(stamp.as_millisecond() as f64);
-    }
-    let zoned = text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(zoned.timestamp().as_millisecond() as f64)
 }
 
 fn timeframe_change(m: &mut Machine<'_, '_>, site: &CallSite, a: &[f64]) -> Result<f64, RunError> {

@@ -22,7 +22,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             "exit_bar_index" => |m, _, a| closed(m, a, |t, _| f64::from(t.exit_bar)),
             "entry_time" => |m, _, a| closed_time(m, a, |t| t.entry_bar),
             "exit_time" => |m, _, a| closed_time(m, a, |t| t.exit_bar),
-            "size" => |m, _, a| closed(m, a, |t, _| t.qty * t.side.sign()),
+            "size" => |m, _, a| closed(m, a, |t, _| t.qty * t.side.sign()).map(or_zero),
             "commission" => |m, _, a| closed(m, a, |t, _| t.commission),
             "max_runup" => |m, _, a| closed(m, a, |t, _| t.max_runup),
             "max_drawdown" => |m, _, a| closed(m, a, |t, _| t.max_drawdown),
@@ -49,7 +49,7 @@ pub(super) fn find(name: &str) -> Option<Function> {
             let bar = open(m, a, |t| f64::from(t.entry_bar))?;
             Ok(if bar.is_nan() { f64::NAN } else { m.world.bars.time[bar as usize] as f64 })
         },
-        "size" => |m, _, a| open(m, a, |t| t.qty * t.side.sign()),
+        "size" => |m, _, a| open(m, a, |t| t.qty * t.side.sign()).map(or_zero),
         "commission" => |m, _, a| open(m, a, |t| t.commission),
         "max_runup" => |m, _, a| open(m, a, |t| t.max_runup),
         "max_drawdown" => |m, _, a| open(m, a, |t| t.max_drawdown),
@@ -63,6 +63,11 @@ pub(super) fn find(name: &str) -> Option<Function> {
 
 fn index(a: &[f64]) -> Option<usize> {
     a.first().filter(|x| **x >= 0.0).map(|x| *x as usize)
+}
+
+/// A trade that is not there has no size, which is 0: scripts ask for `size(opentrades - 1)` while flat.
+fn or_zero(size: f64) -> f64 {
+    if size.is_nan() { 0.0 } else { size }
 }
 
 fn closed(m: &mut Machine<'_, '_>, a: &[f64], f: fn(&Trade, f64) -> f64) -> Result<f64, RunError> {

@@ -368,10 +368,13 @@ impl<'a> Checker<'a> {
 
     /// Drawings leave nothing but the effects of their arguments; a kept plot leaves its series.
     fn drawing(&mut self, sig: &'static Sig, args: super::args::Arguments, t: T) -> Val {
-        if sig.name == "plot" && self.options.keep_plots && self.is_global() && self.frames.is_empty() {
+        let kept =
+            sig.name == "plot" && self.options.keep_plots && self.is_global() && self.frames.is_empty();
+        if kept {
             self.keep_plot(&args);
         }
-        for val in args.vals.iter().flatten().chain(&args.rest) {
+        // A kept series has been evaluated with its effects.
+        for val in args.vals.iter().skip(usize::from(kept)).flatten().chain(&args.rest) {
             self.discard(val);
         }
         if t == T::Void {

@@ -166,10 +166,19 @@ impl<'a> Checker<'a> {
         Val::new(e, T::Float, Q::Series, Fx::STATE)
     }
 
-    /// True on the first bar of a day.
+    /// True on the first bar of a day; on the chart's first bar only when the day begins with it.
     pub(super) fn new_day(&mut self) -> Val {
         let day = self.constant(K::Str("1D".into()));
-        self.builtin("timeframe.change", vec![day], T::Bool, Q::Series, Fx::STATE)
+        let turned = self.builtin("timeframe.change", vec![day.clone()], T::Bool, Q::Series, Fx::STATE);
+        let absent = |c: &mut Self| Val::new(c.absent(), T::Na, Q::Const, Fx::NONE);
+        let args = vec![day, absent(self), absent(self), absent(self)];
+        let start = self.builtin("time", args, T::Int, Q::Series, Fx::NONE);
+        let now = self.bar(crate::ir::BarField::Time);
+        let on_time = self.expr(Expr::Bin(Bin::Eq, now.e, start.e));
+        let first = self.expr(Expr::Get("barstate.isfirst"));
+        let first = self.expr(Expr::And(first, on_time));
+        let e = self.expr(Expr::Or(turned.e, first));
+        Val::new(e, T::Bool, Q::Series, Fx::STATE)
     }
 
     fn field_value(&mut self, expr: &'a ast::Expr, base: &'a ast::Expr, field: &'a ast::Ident) -> Val {
@@ -504,7 +513,7 @@ impl<'a> Checker<'a> {
         if let (Some(x), Some(y)) = (&a.k, &b.k)
             && std::mem::discriminant(x) == std::mem::discriminant(y)
         {
-            return self.constant(K::Bool((x == y) == eq));
+            return self.constant(K::Bool(equal(x, y) == eq));
         }
         if a.t == T::Na || b.t == T::Na {
             let hint = "nothing equals na: use `na(x)`";
@@ -566,6 +575,14 @@ fn symbol(op: BinaryOp) -> &'static str {
         BinaryOp::Ge => ">=",
         BinaryOp::And => "and",
         BinaryOp::Or => "or",
+    }
+}
+
+/// As tolerant as the comparison that runs on bars.
+fn equal(a: &K, b: &K) -> bool {
+    match (a, b) {
+        (K::Float(x), K::Float(y)) => x == y || (x - y).abs() <= 1e-10,
+        _ => a == b,
     }
 }
 

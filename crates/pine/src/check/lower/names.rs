@@ -277,8 +277,11 @@ impl<'a> Checker<'a> {
 
     /// The overloads of a built-in function that exist in this version.
     pub(super) fn overloads(&self, name: &str) -> Option<Vec<&'static Sig>> {
-        let all = self.tables.functions.get(name)?;
-        let fit: Vec<_> = all.iter().filter(|s| (s.since..=s.until).contains(&self.version)).collect();
+        let here = |name: &str| self.tables.functions.get(name).into_iter().flatten();
+        // Version 4's `rsi` is both of them: of a length what `ta.rsi` is now, of two series a function of its own.
+        let renamed = if self.version <= 4 { builtins::renamed_function(name) } else { None };
+        let all = here(name).chain(renamed.filter(|new| *new != name).into_iter().flat_map(here));
+        let fit: Vec<_> = all.filter(|s| (s.since..=s.until).contains(&self.version)).collect();
         (!fit.is_empty()).then_some(fit)
     }
 

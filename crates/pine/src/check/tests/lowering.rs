@@ -354,7 +354,7 @@ fn defaults_of_indicators() {
         5,
         "a = ta.highest(5) + ta.tr(true) + ta.linreg(close, 5, 0) + ta.stdev(close, 5) + ta.vwap(close) + ta.pivotlow(2, 3)\nb = ta.change(close > open)\nif a > 0 and b\n    strategy.entry(\"L\", strategy.long)",
         r#"
-        a = (((((ta.highest(high, 5) + ta.tr(1)) + ta.linreg(close, 5, 0)) + ta.stdev(close, 5, 1)) + ta.vwap(close, timeframe.change("1D"))) + ta.pivotlow(low, 2, 3))
+        a = (((((ta.highest(high, 5) + ta.tr(1)) + ta.linreg(close, 5, 0)) + ta.stdev(close, 5, 1)) + ta.vwap(close, (timeframe.change("1D") or (barstate.isfirst and (time == time("1D")))))) + ta.pivotlow(low, 2, 3))
         b = ta.change((close > open), 1)
         if ((a > 0) and b)
           strategy.entry("L", 1)
