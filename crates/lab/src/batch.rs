@@ -1,5 +1,7 @@
 //! A batch: strategies x markets x parameters x rules, run at once, recorded as they finish.
 
+mod jobs;
+
 use crate::{
     LabError, Ledger,
     compiled::CompiledStrategy,
@@ -9,13 +11,14 @@ use crate::{
     library::Library,
     sweep::Grid,
 };
+use jobs::Jobs;
 use springtide_domain::{ContentHash, Params, RunId, RunStatus};
 use springtide_engine::Rules;
 use springtide_pine::vm::Scratch;
 use springtide_runtime::{CancelToken, GroupOptions, Outcome, Pool, Priority, TaskCtx};
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -128,9 +131,6 @@ pub type OnOutput = Arc<dyn Fn(&RunRecord, &DataSet, &RunOutput) + Send + Sync>;
 
 /// Runs handed to the pool ahead of the workers; bounds memory however large the grid is.
 const QUEUE_AHEAD: usize = 2_048;
-/// Grid points looked up in the ledger at once when resuming.
-const LOOKUP: u64 = 512;
-
 /// Runs the plan. `cancel` stops it: runs under way end as soon as they notice, finished ones are kept.
 pub fn run(
     plan: &Plan,
@@ -144,10 +144,7 @@ pub fn run(
 ) -> Result<BatchSummary, LabError> {
     let planned = plan.count()?;
     progress.planned.store(planned, Ordering::Relaxed);
-    for (strategy, _) in &plan.strategies {
-        let source = &strategy.source;
-        ledger.keep_strategy(&source.hash.to_string(), source.kind.as_str(), &source.text)?;
-    }
+    ledger.keep_strategies(plan.strategies.iter().map(|(strategy, _)| &strategy.source))?;
     let job = ledger.begin_job(&options.command, planned)?;
     let told = Arc::new(Mutex::new(on_run));
     let writer = LedgerWriter::start(ledger.clone(), announcer(progress, &told))?;
@@ -315,164 +312,6 @@ impl Batch<'_> {
         self.progress.reused.fetch_add(1, Ordering::Relaxed);
         let mut tell = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         tell(record, true);
-    }
-}
-
-/// The plan's runs, one after the other, made when they are asked for.
-struct Jobs<'a> {
-    plan: &'a Plan,
-    batch: &'a Batch<'a>,
-    on_output: Option<OnOutput>,
-    /// Strategy, market, rules.
-    place: [usize; 3],
-    /// Next point of the grid and their number.
-    point: u64,
-    points: u64,
-    /// Finished ones among the next grid points, when resuming.
-    finished: HashSet<RunId>,
-    looked_up_to: u64,
-    index: u64,
-}
-
-impl<'a> Jobs<'a> {
-    fn new(plan: &'a Plan, batch: &'a Batch<'a>, on_output: Option<OnOutput>) -> Self {
-        let mut jobs = Self {
-            plan,
-            batch,
-            on_output,
-            place: [0, 0, 0],
-            point: 0,
-            points: 0,
-            finished: HashSet::new(),
-            looked_up_to: 0,
-            index: 0,
-        };
-        jobs.enter();
-        jobs
-    }
-
-    /// Starts on the pair at `place`; pairs that cannot run are recorded here.
-    fn enter(&mut self) {
-        (self.point, self.looked_up_to) = (0, 0);
-        let [s, m, r] = self.place;
-        let (Some((strategy, grid)), Some(market)) = (self.plan.strategies.get(s), self.plan.markets.get(m))
-        else {
-            self.points = 0;
-            return;
-        };
-        self.points = match (strategy.runnable(), market) {
-            (Ok(_), Market::Ready(_)) => grid.count().unwrap_or(0),
-            (Ok(_), Market::Broken { name, path, error }) => {
-                self.broken(strategy, name, path, error, r);
-                0
-            }
-            (Err(why), _) => {
-                self.cannot_run(strategy, market, &why, r);
-                0
-            }
-        };
-    }
-
-    fn broken(&self, strategy: &CompiledStrategy, name: &str, path: &str, error: &str, rules: usize) {
-        if rules == 0 {
-            self.batch.hand_over(failed_pair(self.plan, self.batch.job, strategy, name, path, error));
-        }
-    }
-
-    fn cannot_run(&self, strategy: &CompiledStrategy, market: &Market, why: &str, rules: usize) {
-        if rules > 0 {
-            return;
-        }
-        let (name, path) = match market {
-            Market::Ready(data) => (data.name.clone(), data.path.display().to_string()),
-            Market::Broken { name, path, .. } => (name.clone(), path.clone()),
-        };
-        self.batch.hand_over(failed_pair(self.plan, self.batch.job, strategy, &name, &path, why));
-    }
-
-    /// The next pair; false when all are done. Rules run fastest, then markets, then strategies.
-    fn advance(&mut self) -> bool {
-        self.place[2] += 1;
-        if self.place[2] >= self.plan.rules.len() {
-            self.place[2] = 0;
-            self.place[1] += 1;
-        }
-        if self.place[1] >= self.plan.markets.len() {
-            self.place[1] = 0;
-            self.place[0] += 1;
-        }
-        self.enter();
-        self.place[0] < self.plan.strategies.len()
-    }
-
-    fn task(&self, point: u64) -> Option<Task> {
-        let [s, m, r] = self.place;
-        let (strategy, grid) = self.plan.strategies.get(s)?;
-        let Some(Market::Ready(data)) = self.plan.markets.get(m) else { return None };
-        Some(Task {
-            strategy: Arc::clone(strategy),
-            data: Arc::clone(data),
-            rules: Arc::clone(self.plan.rules.get(r)?),
-            overrides: self.plan.overrides.clone(),
-            library: Arc::clone(&self.plan.library),
-            params: grid.at(point),
-            job: self.batch.job,
-        })
-    }
-
-    /// True when the ledger already has this run; it is then told of.
-    fn is_finished(&mut self, task: &Task) -> bool {
-        if !self.batch.options.resume {
-            return false;
-        }
-        if self.point >= self.looked_up_to {
-            let end = (self.point + LOOKUP).min(self.points);
-            let ids: Vec<RunId> = (self.point..end).filter_map(|p| Some(self.task(p)?.spec().id())).collect();
-            self.looked_up_to = end;
-            match self.batch.ledger.finished_among(&ids) {
-                Ok(found) => self.finished = found,
-                Err(error) => self.batch.fail(error),
-            }
-        }
-        let id = task.spec().id();
-        if !self.finished.contains(&id) {
-            return false;
-        }
-        match self.batch.ledger.find(&id) {
-            Ok(record) => self.batch.reuse(&record),
-            Err(error) => self.batch.fail(error),
-        }
-        true
-    }
-}
-
-type Body = Box<dyn FnOnce(&TaskCtx<'_>) -> RunRecord + Send>;
-
-impl Iterator for Jobs<'_> {
-    type Item = (String, Body);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.batch.stop.is_cancelled() {
-                return None;
-            }
-            while self.point >= self.points {
-                if self.place[0] >= self.plan.strategies.len() || !self.advance() {
-                    return None;
-                }
-            }
-            let task = self.task(self.point)?;
-            let finished = self.is_finished(&task);
-            self.point += 1;
-            if finished {
-                continue;
-            }
-            self.batch.pending.borrow_mut().insert(self.index, task.clone());
-            self.index += 1;
-            let on_output = self.on_output.clone();
-            let label = task.label();
-            return Some((label, Box::new(move |context| task.run(context, on_output.as_ref()))));
-        }
     }
 }
 

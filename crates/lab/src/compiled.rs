@@ -4,11 +4,12 @@ use crate::{
     strategy::{StrategyKind, StrategySource},
     sweep::Grid,
 };
-use springtide_domain::{Diagnostic, Severity};
+use springtide_domain::{Diagnostic, Severity, Span};
 use springtide_pine::{
     ir::{Input, Program},
     vm::Plan,
 };
+use springtide_runtime::{GroupOptions, Pool, TaskCtx};
 use std::sync::Arc;
 
 /// A checked strategy, shared by all its runs.
@@ -37,6 +38,35 @@ impl CompiledStrategy {
             program,
             diagnostics: compiled.diagnostics,
         }
+    }
+
+    /// Checks many sources on a pool's workers; results in the order of the sources. A checker that panics on one
+    /// leaves that one without a program, and a diagnostic that says so.
+    pub fn all(sources: Vec<StrategySource>, pool: &Pool) -> Vec<Self> {
+        let group = pool.group(GroupOptions { max_queued: usize::MAX, ..GroupOptions::default() });
+        let mut checked: Vec<Option<Self>> = sources.iter().map(|_| None).collect();
+        let jobs = sources.iter().cloned().map(|source| {
+            let label = source.stem();
+            (label, move |_: &TaskCtx<'_>| Self::new(source))
+        });
+        group.feed(jobs, |index, outcome| checked[index as usize] = outcome.done());
+        checked
+            .into_iter()
+            .zip(sources)
+            .map(|(c, source)| c.unwrap_or_else(|| Self::broken(source)))
+            .collect()
+    }
+
+    fn broken(source: StrategySource) -> Self {
+        let problem = Diagnostic {
+            severity: Severity::Error,
+            code: "internal".into(),
+            feature: String::new(),
+            message: "internal error while checking".into(),
+            hint: "please report it with the script".into(),
+            span: Span::new(0, 0),
+        };
+        Self { name: source.stem(), source, program: None, diagnostics: vec![problem] }
     }
 
     /// The program, or one line that says why there is none.

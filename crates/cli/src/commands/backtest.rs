@@ -38,7 +38,11 @@ use std::{
 /// Plans, runs, reports.
 pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
     let ledger = context.workspace.ledger()?;
-    let plan = plan(context, args)?;
+    let workers =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
+    let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() })
+        .map_err(|e| LabError::Usage(e.to_string()))?;
+    let plan = plan(context, args, &pool)?;
     let planned = plan.count()?;
     if plan.is_empty() || planned == 0 {
         return Err(LabError::Usage("nothing to run".into()));
@@ -51,7 +55,7 @@ pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
         )));
     }
     tell_plan(context, &plan, planned);
-    let outcome = execute(context, args, &ledger, &plan)?;
+    let outcome = execute(context, args, &ledger, &plan, &pool)?;
     close(context, args, &ledger, &plan, &outcome)
 }
 
@@ -70,11 +74,8 @@ fn execute(
     args: &BacktestArgs,
     ledger: &Ledger,
     plan: &Plan,
+    pool: &Pool,
 ) -> Result<Executed, LabError> {
-    let workers =
-        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-    let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() })
-        .map_err(|e| LabError::Usage(e.to_string()))?;
     let cancel = CancelToken::new();
     let command = std::env::args().collect::<Vec<_>>().join(" ");
     let seen = Observatory::new(command.clone());
@@ -126,7 +127,7 @@ fn execute(
     let _signals = interrupt::listen(&cancel, &seen, display.speaker())
         .map_err(|source| LabError::File { path: "signal handler".into(), source })?;
     let started = Instant::now();
-    let summary = batch::run(plan, &options, &pool, ledger, &cancel, &progress, on_run, on_output);
+    let summary = batch::run(plan, &options, pool, ledger, &cancel, &progress, on_run, on_output);
     let elapsed = started.elapsed();
     display.finish();
     let summary = summary?;
@@ -304,13 +305,12 @@ fn tell_plan(context: &Context, plan: &Plan, planned: u64) {
     }
 }
 
-fn plan(context: &Context, args: &BacktestArgs) -> Result<Plan, LabError> {
+fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, LabError> {
     let rules = rules(args)?;
     let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
-    let compiled: Vec<Arc<CompiledStrategy>> = files
-        .iter()
-        .map(|f| StrategySource::read(f).map(|s| Arc::new(CompiledStrategy::new(s))))
-        .collect::<Result<_, _>>()?;
+    let sources: Vec<StrategySource> =
+        files.iter().map(|f| StrategySource::read(f)).collect::<Result<_, _>>()?;
+    let compiled = CompiledStrategy::all(sources, pool).into_iter().map(Arc::new);
     let sets = sets(&args.sets)?;
     let sweeps: Vec<Axis> = args.sweeps.iter().map(|t| Axis::parse(t)).collect::<Result<_, _>>()?;
     let mut unknown: Option<BTreeSet<String>> = None;

@@ -6,7 +6,7 @@
 mod query;
 mod writer;
 
-use crate::LabError;
+use crate::{LabError, strategy::StrategySource};
 use serde::{Deserialize, Serialize};
 use springtide_domain::{Diagnostic, Params, RunId, RunStatus};
 use springtide_engine::{Account, Rules, metrics::Metrics};
@@ -144,15 +144,21 @@ impl Ledger {
         Ok(())
     }
 
-    /// Keeps a strategy's text under its hash.
-    pub fn keep_strategy(&self, hash: &str, kind: &str, text: &str) -> Result<(), LabError> {
+    /// Keeps the texts of strategies under their hashes, all in one transaction.
+    pub fn keep_strategies<'s>(
+        &self,
+        sources: impl Iterator<Item = &'s StrategySource>,
+    ) -> Result<(), LabError> {
         self.db.write(async |c| {
-            sqlx::query("INSERT OR IGNORE INTO strategies (hash, kind, text) VALUES (?, ?, ?)")
-                .bind(hash)
-                .bind(kind)
-                .bind(text)
-                .execute(c)
-                .await
+            for source in sources {
+                sqlx::query("INSERT OR IGNORE INTO strategies (hash, kind, text) VALUES (?, ?, ?)")
+                    .bind(source.hash.to_string())
+                    .bind(source.kind.as_str())
+                    .bind(&source.text)
+                    .execute(&mut *c)
+                    .await?;
+            }
+            Ok(())
         })?;
         Ok(())
     }

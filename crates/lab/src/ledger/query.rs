@@ -9,7 +9,7 @@ use springtide_domain::{RunId, RunStatus};
 use springtide_io::db::sqlx::{
     self, AssertSqlSafe, Row, Sqlite, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow,
 };
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// One row per group instead of one per run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,15 @@ pub struct BoardQuery {
 impl Ledger {
     /// The run whose id starts with `prefix`. Errors name the candidates when several do.
     pub fn find(&self, prefix: &RunId) -> Result<RunRecord, LabError> {
-        let pattern = format!("{}%", prefix.as_str());
+        // A range of keys: a pattern would read every row. `g` stands behind every hexadecimal digit.
+        let from = prefix.as_str().to_ascii_lowercase();
+        let to = format!("{from}g");
         let mut rows: Vec<SqliteRow> = self.db.read(async |c| {
-            sqlx::query("SELECT * FROM runs WHERE id LIKE ? LIMIT 6").bind(&pattern).fetch_all(c).await
+            sqlx::query("SELECT * FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT 6")
+                .bind(&from)
+                .bind(&to)
+                .fetch_all(c)
+                .await
         })?;
         match rows.len() {
             0 => Err(LabError::NoSuchRun(prefix.to_string())),
@@ -53,18 +59,18 @@ impl Ledger {
         }
     }
 
-    /// Those of `ids` that finished (`ok` or `failed`; a timeout or a cancelled run did not).
-    pub fn finished_among(&self, ids: &[RunId]) -> Result<HashSet<RunId>, LabError> {
+    /// Those of `ids` that finished (`ok` or `failed`; a timeout or a cancelled run did not), with what they left.
+    pub fn finished_among(&self, ids: &[&RunId]) -> Result<HashMap<RunId, RunRecord>, LabError> {
         let list = serde_json::to_string(ids).unwrap_or_default();
-        let found: Vec<String> = self.db.read(async |c| {
-            sqlx::query_scalar(
-                "SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND status IN ('ok', 'failed')",
+        let rows: Vec<SqliteRow> = self.db.read(async |c| {
+            sqlx::query(
+                "SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND status IN ('ok', 'failed')",
             )
             .bind(&list)
             .fetch_all(c)
             .await
         })?;
-        Ok(found.iter().filter_map(|id| id.parse().ok()).collect())
+        rows.iter().map(|row| record(row).map(|r| (r.id.clone(), r))).collect()
     }
 
     /// The leaderboard, best first.

@@ -1,0 +1,178 @@
+//! A batch's runs as tasks for the pool, made when they are asked for, without those that the ledger has already.
+
+use super::{Batch, Market, OnOutput, Plan, Task, failed_pair};
+use crate::{compiled::CompiledStrategy, ledger::RunRecord};
+use springtide_domain::RunId;
+use springtide_runtime::TaskCtx;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+/// Runs looked up in the ledger at once when resuming.
+const LOOKUP: usize = 512;
+
+/// The plan's runs, one after the other.
+pub(super) struct Jobs<'a> {
+    plan: &'a Plan,
+    batch: &'a Batch<'a>,
+    on_output: Option<OnOutput>,
+    /// Strategy, market, rules.
+    place: [usize; 3],
+    /// Next point of the grid and their number.
+    point: u64,
+    points: u64,
+    /// When resuming: the next runs, and those of them that are finished.
+    ahead: VecDeque<(RunId, Task)>,
+    finished: HashMap<RunId, RunRecord>,
+    index: u64,
+}
+
+impl<'a> Jobs<'a> {
+    pub(super) fn new(plan: &'a Plan, batch: &'a Batch<'a>, on_output: Option<OnOutput>) -> Self {
+        let mut jobs = Self {
+            plan,
+            batch,
+            on_output,
+            place: [0, 0, 0],
+            point: 0,
+            points: 0,
+            ahead: VecDeque::new(),
+            finished: HashMap::new(),
+            index: 0,
+        };
+        jobs.enter();
+        jobs
+    }
+
+    /// Starts on the pair at `place`; pairs that cannot run are recorded here.
+    fn enter(&mut self) {
+        self.point = 0;
+        let [s, m, r] = self.place;
+        let (Some((strategy, grid)), Some(market)) = (self.plan.strategies.get(s), self.plan.markets.get(m))
+        else {
+            self.points = 0;
+            return;
+        };
+        self.points = match (strategy.runnable(), market) {
+            (Ok(_), Market::Ready(_)) => grid.count().unwrap_or(0),
+            (Ok(_), Market::Broken { name, path, error }) => {
+                self.broken(strategy, name, path, error, r);
+                0
+            }
+            (Err(why), _) => {
+                self.cannot_run(strategy, market, &why, r);
+                0
+            }
+        };
+    }
+
+    fn broken(&self, strategy: &CompiledStrategy, name: &str, path: &str, error: &str, rules: usize) {
+        if rules == 0 {
+            self.batch.hand_over(failed_pair(self.plan, self.batch.job, strategy, name, path, error));
+        }
+    }
+
+    fn cannot_run(&self, strategy: &CompiledStrategy, market: &Market, why: &str, rules: usize) {
+        if rules > 0 {
+            return;
+        }
+        let (name, path) = match market {
+            Market::Ready(data) => (data.name.clone(), data.path.display().to_string()),
+            Market::Broken { name, path, .. } => (name.clone(), path.clone()),
+        };
+        self.batch.hand_over(failed_pair(self.plan, self.batch.job, strategy, &name, &path, why));
+    }
+
+    /// The next pair; false when all are done. Rules run fastest, then markets, then strategies.
+    fn advance(&mut self) -> bool {
+        self.place[2] += 1;
+        if self.place[2] >= self.plan.rules.len() {
+            self.place[2] = 0;
+            self.place[1] += 1;
+        }
+        if self.place[1] >= self.plan.markets.len() {
+            self.place[1] = 0;
+            self.place[0] += 1;
+        }
+        self.enter();
+        self.place[0] < self.plan.strategies.len()
+    }
+
+    fn task(&self, point: u64) -> Option<Task> {
+        let [s, m, r] = self.place;
+        let (strategy, grid) = self.plan.strategies.get(s)?;
+        let Some(Market::Ready(data)) = self.plan.markets.get(m) else { return None };
+        Some(Task {
+            strategy: Arc::clone(strategy),
+            data: Arc::clone(data),
+            rules: Arc::clone(self.plan.rules.get(r)?),
+            overrides: self.plan.overrides.clone(),
+            library: Arc::clone(&self.plan.library),
+            params: grid.at(point),
+            job: self.batch.job,
+        })
+    }
+
+    /// The next run of the plan, whether finished before or not.
+    fn draw(&mut self) -> Option<Task> {
+        while self.point >= self.points {
+            if self.place[0] >= self.plan.strategies.len() || !self.advance() {
+                return None;
+            }
+        }
+        self.point += 1;
+        self.task(self.point - 1)
+    }
+
+    /// The next run that is still to be done; finished ones on the way to it are told of.
+    fn draw_unfinished(&mut self) -> Option<Task> {
+        if !self.batch.options.resume {
+            return self.draw();
+        }
+        loop {
+            if self.ahead.is_empty() {
+                self.look_ahead();
+            }
+            let (id, task) = self.ahead.pop_front()?;
+            match self.finished.get(&id) {
+                Some(record) => self.batch.reuse(record),
+                None => return Some(task),
+            }
+        }
+    }
+
+    /// Draws the next runs and asks the ledger once for all of them.
+    fn look_ahead(&mut self) {
+        while self.ahead.len() < LOOKUP {
+            let Some(task) = self.draw() else { break };
+            self.ahead.push_back((task.spec().id(), task));
+        }
+        let ids: Vec<&RunId> = self.ahead.iter().map(|(id, _)| id).collect();
+        match self.batch.ledger.finished_among(&ids) {
+            Ok(found) => self.finished = found,
+            Err(error) => self.batch.fail(error),
+        }
+    }
+}
+
+pub(super) type Body = Box<dyn FnOnce(&TaskCtx<'_>) -> RunRecord + Send>;
+
+impl Iterator for Jobs<'_> {
+    type Item = (String, Body);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.batch.stop.is_cancelled() {
+            return None;
+        }
+        let task = self.draw_unfinished()?;
+        if self.batch.stop.is_cancelled() {
+            return None;
+        }
+        self.batch.pending.borrow_mut().insert(self.index, task.clone());
+        self.index += 1;
+        let on_output = self.on_output.clone();
+        let label = task.label();
+        Some((label, Box::new(move |context| task.run(context, on_output.as_ref()))))
+    }
+}

@@ -1,0 +1,149 @@
+//! A batch that is resumed repeats nothing that is in the ledger, whatever the plan's shape.
+
+use springtide_domain::{ContentHash, Params, RunId, synth};
+use springtide_engine::Rules;
+use springtide_lab::{
+    LabError, Ledger,
+    batch::{self, BatchOptions, BatchSummary, Market, Plan, Progress},
+    compiled::CompiledStrategy,
+    dataset::{Cut, DataSet},
+    execute::AccountOverrides,
+    strategy::{StrategyKind, StrategySource},
+    sweep::{Axis, grid_for},
+};
+use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+const SCRIPT: &str = r#"//@version=6
+strategy("Cross", initial_capital = 10000)
+length = input.int(10, "Length", minval = 1)
+average = ta.sma(close, length)
+if ta.crossover(close, average)
+    strategy.entry("Long", strategy.long)
+if ta.crossunder(close, average)
+    strategy.close("Long")
+"#;
+
+fn pool() -> Pool {
+    Pool::new(PoolConfig { workers: 2, ..PoolConfig::default() }).unwrap()
+}
+
+/// Scripts told apart by a comment, swept over so many lengths, on so many markets.
+fn plan(scripts: usize, lengths: usize, markets: u64, pool: &Pool) -> Plan {
+    let sources = (0..scripts).map(|i| {
+        let text = if i == 3 { "strategy(".to_owned() } else { format!("{SCRIPT}// {i}\n") };
+        StrategySource::from_text(Path::new("cross.pine"), StrategyKind::Pine, text)
+    });
+    let sweep = [Axis::parse(&format!("Length=2..{}", lengths + 1)).unwrap()];
+    let strategies = CompiledStrategy::all(sources.collect(), pool).into_iter().map(|strategy| {
+        let (grid, _) = grid_for(strategy.inputs(), &Params::new(), &sweep, false);
+        (Arc::new(strategy), grid)
+    });
+    let market = |seed: u64| {
+        let spec = synth::SynthSpec { seed, bars: 200, ..synth::SynthSpec::default() };
+        let hash = ContentHash::of(&seed.to_le_bytes());
+        let symbol = springtide_domain::SymbolInfo::default();
+        let path = format!("walk{seed}");
+        let data = DataSet::new(
+            Path::new(&path),
+            symbol,
+            spec.timeframe,
+            synth::bars(&spec).into(),
+            hash,
+            Cut::default(),
+        );
+        Market::Ready(Arc::new(data.unwrap()))
+    };
+    Plan {
+        strategies: strategies.collect(),
+        markets: (0..markets).map(market).collect(),
+        rules: vec![Arc::new(Rules::default())],
+        overrides: AccountOverrides::default(),
+    }
+}
+
+/// Runs a plan; the summary, and what was announced: id to (reused, final equity's bits, error).
+type Told = BTreeMap<RunId, (bool, Option<u64>, Option<String>)>;
+
+fn run(plan: &Plan, ledger: &Ledger, pool: &Pool) -> (BatchSummary, Told) {
+    let told: Arc<Mutex<Told>> = Arc::default();
+    let options = BatchOptions {
+        priority: Priority::Standard,
+        timeout: Duration::from_secs(600),
+        resume: true,
+        fail_fast: false,
+        command: "test".into(),
+    };
+    let on_run = {
+        let told = Arc::clone(&told);
+        Box::new(move |run: &springtide_lab::ledger::RunRecord, reused: bool| {
+            let equity = run.metrics.as_ref().map(|m| m.equity_final.to_bits());
+            told.lock().unwrap().insert(run.id.clone(), (reused, equity, run.error.clone()));
+        })
+    };
+    let progress = Arc::new(Progress::default());
+    let summary =
+        batch::run(plan, &options, pool, ledger, &CancelToken::new(), &progress, on_run, None).unwrap();
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    (summary, told)
+}
+
+#[test]
+fn nothing_finished_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let pool = pool();
+    // Small grids on several markets, then one grid larger than what is looked up at once.
+    let small = plan(3, 2, 4, &pool);
+    let (first, told) = run(&small, &ledger, &pool);
+    assert_eq!((first.ok, first.failed, first.reused), (24, 0, 0));
+    let (again, told_again) = run(&small, &ledger, &pool);
+    assert_eq!((again.ok, again.failed, again.reused), (0, 0, 24));
+    for (id, (reused, equity, _)) in &told_again {
+        assert!(*reused && *equity == told[id].1, "{id}");
+    }
+    let wider = plan(3, 700, 1, &pool);
+    let (summary, told) = run(&wider, &ledger, &pool);
+    // Two lengths of each script are known on the first market.
+    assert_eq!((summary.ok, summary.reused, told.len()), (2_094, 6, 2_100));
+}
+
+#[test]
+fn what_cannot_run_is_told_each_time_and_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let pool = pool();
+    let mut plan = plan(5, 1, 2, &pool);
+    plan.markets.push(Market::Broken {
+        name: "X".into(),
+        path: "x.csv".into(),
+        error: "no such file".into(),
+    });
+    for round in 0..2 {
+        let (summary, told) = run(&plan, &ledger, &pool);
+        // Four good scripts and one broken, on two markets and a missing one.
+        assert_eq!((summary.planned, summary.failed), (15, 7));
+        assert_eq!((summary.ok, summary.reused), if round == 0 { (8, 0) } else { (0, 8) });
+        assert_eq!(told.values().filter(|t| t.2.is_some()).count(), 7);
+    }
+}
+
+#[test]
+fn a_run_is_found_by_the_beginning_of_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let pool = pool();
+    let (_, told) = run(&plan(1, 300, 1, &pool), &ledger, &pool);
+    for id in told.keys() {
+        assert_eq!(&ledger.find(id).unwrap().id, id);
+        let upper: RunId = id.as_str()[..20].to_ascii_uppercase().parse().unwrap();
+        assert_eq!(&ledger.find(&upper).unwrap().id, id);
+    }
+    let nobody: RunId = "ffffffffffffffffffffffffffffffff".parse().unwrap();
+    assert!(matches!(ledger.find(&nobody), Err(LabError::NoSuchRun(_))));
+}
