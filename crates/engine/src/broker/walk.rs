@@ -171,6 +171,9 @@ impl Broker<'_> {
     /// Walks from one price to another, filling what lies between in the order it is met. A limit fills at
     /// its level, or at the price the walk was at when that was better already.
     pub(super) fn leg(&mut self, from: f64, to: f64) {
+        if self.entries.is_empty() && self.legs.is_empty() {
+            return;
+        }
         let mut at = from;
         while let Some(hit) = self.next_hit(at, to) {
             self.follow_trails(hit.price);
@@ -278,6 +281,9 @@ impl Broker<'_> {
         }
         let (base, slope) = self.books.segment();
         let per_point = slope - slope.abs() * margin;
+        if per_point == 0.0 {
+            return base < 0.0;
+        }
         base + per_point * self.bars.high[i] < 0.0 || base + per_point * self.bars.low[i] < 0.0
     }
 

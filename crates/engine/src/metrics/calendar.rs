@@ -47,13 +47,8 @@ impl Calendar {
     pub fn new(bars: &BarsView<'_>) -> Self {
         let step = median_step(bars.time);
         let period = period_of(step);
-        Self {
-            bars: bars.len(),
-            period,
-            ends: period_ends(bars.time, period),
-            weekend_share: weekend_share(bars.time),
-            span_ms: span(bars.time, step),
-        }
+        let (ends, weekend_share) = ends_and_weekends(bars.time, period);
+        Self { bars: bars.len(), period, ends, weekend_share, span_ms: span(bars.time, step) }
     }
 
     /// Number of bars it was made from.
@@ -93,12 +88,17 @@ impl Calendar {
 }
 
 fn median_step(time: &[i64]) -> i64 {
-    let mut steps: Vec<i64> = time.windows(2).map(|w| w[1] - w[0]).collect();
-    if steps.is_empty() {
+    let steps = || time.windows(2).map(|w| w[1] - w[0]);
+    let count = time.len().saturating_sub(1);
+    if count == 0 {
         return 0;
     }
-    let middle = steps.len() / 2;
-    *steps.select_nth_unstable(middle).1
+    // A step that more than half of the bars have is the median; mostly it is the first one.
+    let first = time[1] - time[0];
+    if 2 * steps().filter(|step| *step == first).count() > count {
+        return first;
+    }
+    *steps().collect::<Vec<i64>>().select_nth_unstable(count / 2).1
 }
 
 fn period_of(step_ms: i64) -> Period {
@@ -117,30 +117,34 @@ fn span(time: &[i64], step: i64) -> i64 {
     }
 }
 
-fn weekend_share(time: &[i64]) -> f64 {
-    if time.is_empty() {
-        return 0.0;
-    }
-    // 1970-01-01 was a Thursday: day 2 and 3 of the epoch are the first Saturday and Sunday.
-    let weekend = time.iter().filter(|t| matches!(t.div_euclid(DAY_MS).rem_euclid(7), 2 | 3)).count();
-    weekend as f64 / time.len() as f64
-}
-
-fn period_ends(time: &[i64], period: Period) -> Vec<u32> {
-    let mut ends = Vec::new();
-    for (i, pair) in time.windows(2).enumerate() {
-        if period_number(pair[0], period) != period_number(pair[1], period) {
-            ends.push(i as u32);
+/// Last bars of the periods, and the share of bars on Saturdays and Sundays. One look at each bar; only a bar of
+/// another day than the one before it costs more.
+fn ends_and_weekends(time: &[i64], period: Period) -> (Vec<u32>, f64) {
+    let Some(first) = time.first() else { return (Vec::new(), 0.0) };
+    let (mut ends, mut weekend) = (Vec::new(), 0usize);
+    let mut day = first.div_euclid(DAY_MS);
+    let (mut from, mut number, mut free) = (day * DAY_MS, period_number(day, period), is_weekend(day));
+    for (i, t) in time.iter().enumerate() {
+        if !(0..DAY_MS).contains(&t.wrapping_sub(from)) {
+            day = t.div_euclid(DAY_MS);
+            (from, free) = (day * DAY_MS, is_weekend(day));
+            if number != period_number(day, period) {
+                number = period_number(day, period);
+                ends.push(i as u32 - 1);
+            }
         }
+        weekend += usize::from(free);
     }
-    if !time.is_empty() {
-        ends.push(time.len() as u32 - 1);
-    }
-    ends
+    ends.push(time.len() as u32 - 1);
+    (ends, weekend as f64 / time.len() as f64)
 }
 
-fn period_number(time_ms: i64, period: Period) -> i64 {
-    let day = time_ms.div_euclid(DAY_MS);
+/// 1970-01-01 was a Thursday: day 2 and 3 of the epoch are the first Saturday and Sunday.
+fn is_weekend(day: i64) -> bool {
+    matches!(day.rem_euclid(7), 2 | 3)
+}
+
+fn period_number(day: i64, period: Period) -> i64 {
     match period {
         Period::Day => day,
         // Epoch day 4 was a Monday.

@@ -123,94 +123,149 @@ fn pack(test: impl Fn(usize) -> bool) -> u64 {
     })
 }
 
+/// A column, and the same rounded to single precision when somebody has made that.
+#[derive(Clone, Copy)]
+pub(super) struct Series<'a> {
+    pub values: &'a [f64],
+    pub narrow: Option<&'a [f32]>,
+}
+
 /// Where `a > b` and where `a < b`, compared exactly; na compares false.
-pub(super) fn order(a: &[f64], b: &[f64]) -> (Mask, Mask) {
-    let n = a.len();
+///
+/// Rounding keeps order or makes equal: where the narrow values differ they decide, and half the memory is read;
+/// the few words with narrow values that are equal or na are compared again.
+pub(super) fn order(a: Series<'_>, b: Series<'_>) -> (Mask, Mask) {
+    let n = a.values.len();
     let (mut above, mut below) = (vec![0; n.div_ceil(64)], vec![0; n.div_ceil(64)]);
-    let (whole_a, rest_a) = a.as_chunks::<64>();
-    let (whole_b, rest_b) = b.as_chunks::<64>();
-    compare_all(whole_a, whole_b, &mut above, &mut below);
-    if !rest_a.is_empty() {
-        let (mut a, mut b) = ([0.0; 64], [0.0; 64]);
-        a[..rest_a.len()].copy_from_slice(rest_a);
-        b[..rest_b.len()].copy_from_slice(rest_b);
-        (above[n / 64], below[n / 64]) = compare(&a, &b);
+    let ((wide_a, rest_a), (wide_b, rest_b)) = (a.values.as_chunks(), b.values.as_chunks());
+    let decided = a.narrow.zip(b.narrow).is_some_and(|(x, y)| {
+        let ((x, _), (y, _)) = (x.as_chunks(), y.as_chunks());
+        compare_narrow(x, y, &mut above, &mut below)
+    });
+    if !decided {
+        compare(wide_a, wide_b, &mut above, &mut below);
+    }
+    for k in (0..wide_a.len()).filter(|_| decided) {
+        if above[k] | below[k] != u64::MAX {
+            compare(&wide_a[k..=k], &wide_b[k..=k], &mut above[k..=k], &mut below[k..=k]);
+        }
+    }
+    for (k, (a, b)) in rest_a.iter().zip(rest_b).enumerate() {
+        above[n / 64] |= u64::from(a > b) << k;
+        below[n / 64] |= u64::from(a < b) << k;
     }
     (Mask { words: above, len: n }, Mask { words: below, len: n })
 }
 
-fn compare(a: &[f64; 64], b: &[f64; 64]) -> (u64, u64) {
-    (pack(|k| a[k] > b[k]), pack(|k| a[k] < b[k]))
+fn compare(a: &[[f64; 64]], b: &[[f64; 64]], above: &mut [u64], below: &mut [u64]) {
+    if !compare_wide(a, b, above, below) {
+        for (((a, b), above), below) in a.iter().zip(b).zip(above).zip(below) {
+            (*above, *below) = (pack(|k| a[k] > b[k]), pack(|k| a[k] < b[k]));
+        }
+    }
 }
 
-/// [`compare`] for each chunk, with the widest registers there are.
-fn compare_all(a: &[[f64; 64]], b: &[[f64; 64]], above: &mut [u64], below: &mut [u64]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has what the function is compiled for.
-        #[allow(unsafe_code)]
-        unsafe {
-            wide::compare_all(a, b, above, below);
+/// Comparisons with wider registers than every processor has; false, with nothing done, without them.
+macro_rules! compare_chunks {
+    ($name:ident, $float:ty) => {
+        fn $name(a: &[[$float; 64]], b: &[[$float; 64]], above: &mut [u64], below: &mut [u64]) -> bool {
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has what the function is compiled for.
+                #[allow(unsafe_code)]
+                unsafe {
+                    wide::$name(a, b, above, below);
+                }
+                return true;
+            }
+            false
         }
-        return;
-    }
-    for (((a, b), above), below) in a.iter().zip(b).zip(above).zip(below) {
-        (*above, *below) = compare(a, b);
-    }
+    };
 }
+
+compare_chunks!(compare_wide, f64);
+compare_chunks!(compare_narrow, f32);
 
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use std::arch::x86_64::{
-        __m256d, _CMP_GT_OQ, _CMP_LT_OQ, _mm256_cmp_pd, _mm256_movemask_pd, _mm256_set_pd,
+        _CMP_GT_OQ, _CMP_LT_OQ, _mm256_cmp_pd, _mm256_cmp_ps, _mm256_movemask_pd, _mm256_movemask_ps,
+        _mm256_set_pd, _mm256_set_ps,
     };
 
-    #[target_feature(enable = "avx2")]
-    fn four(v: &[f64; 4]) -> __m256d {
-        _mm256_set_pd(v[3], v[2], v[1], v[0])
+    macro_rules! compare_chunks {
+        ($name:ident, $float:ty, $lanes:literal, $load:expr, $cmp:ident, $movemask:ident) => {
+            #[target_feature(enable = "avx2")]
+            pub fn $name(a: &[[$float; 64]], b: &[[$float; 64]], above: &mut [u64], below: &mut [u64]) {
+                for (((a, b), above), below) in a.iter().zip(b).zip(above).zip(below) {
+                    let ((a, _), (b, _)) = (a.as_chunks::<$lanes>(), b.as_chunks::<$lanes>());
+                    let (mut over, mut under) = (0u64, 0u64);
+                    // From the end, so that each step shifts what is there by a constant.
+                    for (a, b) in a.iter().zip(b).rev() {
+                        let (a, b) = ($load(a), $load(b));
+                        over = over << $lanes | u64::from($movemask($cmp::<_CMP_GT_OQ>(a, b)) as u8);
+                        under = under << $lanes | u64::from($movemask($cmp::<_CMP_LT_OQ>(a, b)) as u8);
+                    }
+                    (*above, *below) = (over, under);
+                }
+            }
+        };
     }
 
-    #[target_feature(enable = "avx2")]
-    pub fn compare_all(a: &[[f64; 64]], b: &[[f64; 64]], above: &mut [u64], below: &mut [u64]) {
-        for (((a, b), above), below) in a.iter().zip(b).zip(above).zip(below) {
-            let ((a, _), (b, _)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
-            let (mut over, mut under) = (0u64, 0u64);
-            // From the end, so that each step shifts what is there by a constant.
-            for (a, b) in a.iter().zip(b).rev() {
-                let (a, b) = (four(a), four(b));
-                let bits = |m: __m256d| u64::from(_mm256_movemask_pd(m) as u8);
-                over = over << 4 | bits(_mm256_cmp_pd::<_CMP_GT_OQ>(a, b));
-                under = under << 4 | bits(_mm256_cmp_pd::<_CMP_LT_OQ>(a, b));
-            }
-            (*above, *below) = (over, under);
-        }
-    }
+    compare_chunks!(
+        compare_wide,
+        f64,
+        4,
+        |v: &[f64; 4]| _mm256_set_pd(v[3], v[2], v[1], v[0]),
+        _mm256_cmp_pd,
+        _mm256_movemask_pd
+    );
+    compare_chunks!(
+        compare_narrow,
+        f32,
+        8,
+        |v: &[f32; 8]| _mm256_set_ps(v[7], v[6], v[5], v[4], v[3], v[2], v[1], v[0]),
+        _mm256_cmp_ps,
+        _mm256_movemask_ps
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Values in every order to each other, with na and both zeros among them.
+    /// Values in every order to each other: with na, both zeros, and neighbours that single precision cannot tell apart.
     fn values(n: usize, step: usize) -> Vec<f64> {
-        let some = [1.0, -1.0, 0.0, -0.0, f64::NAN, 2.5, f64::INFINITY];
-        (0..n).map(|i| some[i * step % 49 % 7]).collect()
+        let some = [
+            1.0,
+            1.0 + f64::EPSILON,
+            -1.0,
+            0.0,
+            -0.0,
+            f64::NAN,
+            1e300,
+            2e300,
+            1e-300,
+            -1e-300,
+            f64::INFINITY,
+        ];
+        (0..n).map(|i| some[i / 90 * 3 % 11] + some[i * step % 121 % 11]).collect()
     }
 
     #[test]
-    fn bits_pack_in_order() {
-        for n in [0, 1, 63, 64, 65, 130, 700] {
+    fn order_compares_exactly() {
+        for n in [0, 1, 63, 64, 65, 130, 2_000] {
             let (a, b) = (values(n, 3), values(n, 5));
-            let (above, below) = order(&a, &b);
-            for i in 0..n {
-                assert_eq!((above.get(i), below.get(i)), (a[i] > b[i], a[i] < b[i]), "bar {i} of {n}");
+            let narrow = |v: &[f64]| v.iter().map(|x| *x as f32).collect::<Vec<f32>>();
+            let (a32, b32) = (narrow(&a), narrow(&b));
+            let [mut plain, mut halved] = [(None, None), (Some(a32.as_slice()), Some(b32.as_slice()))]
+                .map(|(x, y)| order(Series { values: &a, narrow: x }, Series { values: &b, narrow: y }));
+            for (above, below) in [&mut plain, &mut halved] {
+                assert_eq!(*above, Mask::from_pairs(&a, &b, |a, b| a > b), "{n}");
+                assert_eq!(*below, Mask::from_pairs(&a, &b, |a, b| a < b), "{n}");
             }
-            assert_eq!(above, Mask::from_pairs(&a, &b, |a, b| a > b));
-            assert_eq!(Mask::from_column(&a).not(), Mask::from_values(&a, |x| !truthy(x)));
-            let chunk = |v: &[f64]| *v.first_chunk::<64>().unwrap();
-            if n > 64 {
-                let narrow = compare(&chunk(&a), &chunk(&b));
-                assert_eq!(narrow, (above.words[0], below.words[0]));
+            for i in 0..n {
+                assert_eq!(plain.0.get(i), a[i] > b[i], "bar {i} of {n}");
             }
         }
     }

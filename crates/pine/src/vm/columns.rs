@@ -1,12 +1,16 @@
 //! Whole columns: what depends on the market alone is computed once per data set, not once per run.
 
+use super::bits::Series;
 use super::fold::{binary, truthy, unary};
 use super::pure::{self, Pure};
 use crate::ir::{BarField, Bin, Un};
 use rustc_hash::FxHashMap;
 use springtide_domain::BarsView;
 use springtide_engine::ta::{ColumnArg, Sums, TaFunc, run_column_with};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// What a column is made of: equal nodes on one data set are equal columns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,21 +34,33 @@ pub(super) enum Node {
 }
 
 /// A finished column.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Column {
     pub values: Vec<f64>,
     /// The first bar with a value, and whether every later bar has one.
     pub first: usize,
     pub dense: bool,
+    /// In single precision, made when it is compared a second time.
+    narrow: OnceLock<Vec<f32>>,
+    compared: AtomicBool,
 }
 
 impl Column {
     pub fn new(values: Vec<f64>) -> Self {
         let first = values.iter().position(|x| !x.is_nan()).unwrap_or(values.len());
         let dense = !values[first..].iter().any(|x| x.is_nan());
-        Self { values, first, dense }
+        Self { values, first, dense, narrow: OnceLock::new(), compared: AtomicBool::new(false) }
+    }
+
+    /// Nothing the first time: most columns of a single run are compared once.
+    fn narrow(&self) -> Option<&[f32]> {
+        let again = self.compared.swap(true, Ordering::Relaxed);
+        again.then(|| &**self.narrow.get_or_init(|| self.values.iter().map(|x| *x as f32).collect()))
     }
 }
+
+/// Bytes of a column per bar, in both precisions.
+const COLUMN_BYTES: usize = 12;
 
 type Slot = Arc<OnceLock<Arc<Column>>>;
 
@@ -160,6 +176,14 @@ impl Data<'_> {
         }
     }
 
+    /// What comparisons of whole columns read.
+    pub fn series(&self) -> Series<'_> {
+        match self {
+            Data::Bars(values) => Series { values, narrow: None },
+            Data::Shared(column) => Series { values: &column.values, narrow: column.narrow() },
+        }
+    }
+
     /// First bar with a value and whether all later ones have one.
     pub fn extent(&self) -> (usize, bool) {
         match self {
@@ -266,7 +290,7 @@ fn ta_column<'a>(
         run_column_with(func, sums, &fixed, bars, &inputs, &mut outs);
         Column::new(outs.swap_remove(usize::from(k)))
     };
-    match store.shared(id, bars.len() * 8, make) {
+    match store.shared(id, bars.len() * COLUMN_BYTES, make) {
         Some(column) => Data::Shared(column),
         None => Data::Shared(Arc::new(make())),
     }

@@ -76,7 +76,7 @@ impl Maker<'_, '_> {
     fn above(&mut self, a: usize, b: usize) -> &Mask {
         let known = self.orders.iter().position(|(x, y, ..)| (*x, *y) == (a, b) || (*y, *x) == (a, b));
         let at = known.unwrap_or_else(|| {
-            let (above, below) = order(self.columns[a].values(), self.columns[b].values());
+            let (above, below) = order(self.columns[a].series(), self.columns[b].series());
             self.orders.push((a, b, above, below));
             self.orders.len() - 1
         });
