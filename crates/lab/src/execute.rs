@@ -17,8 +17,8 @@ use springtide_pine::vm::{self, DataContext, NameTable, Plan, RunError, Scratch}
 use std::time::Instant;
 
 /// Version that goes into run ids: numbers may change between versions, so runs of another version are
-/// other runs.
-pub const ENGINE_VERSION: &str = concat!("springtide ", env!("CARGO_PKG_VERSION"));
+/// other runs. The last number is raised with every change after which a run may come out differently.
+pub const ENGINE_VERSION: &str = concat!("springtide ", env!("CARGO_PKG_VERSION"), " numbers 2");
 
 /// What the command line changes in a script's account.
 #[derive(Clone, Debug, Default, PartialEq)]
