@@ -64,6 +64,7 @@ fn plan(scripts: usize, lengths: usize, markets: u64, pool: &Pool) -> Plan {
         markets: (0..markets).map(market).collect(),
         rules: vec![Arc::new(Rules::default())],
         overrides: AccountOverrides::default(),
+        library: Arc::default(),
     }
 }
 

@@ -260,7 +260,8 @@ impl Broker<'_> {
         let left = if order.qty.is_nan() { f64::NAN } else { total - against };
         let forbidden = self.risk.allow.is_some_and(|side| side != order.side);
         let crowded = (order.is_market() || order.adds) && self.at_entry_limit(order.side);
-        let opens = !forbidden && !crowded && !(left <= total * DUST);
+        let dust = left <= total * DUST;
+        let opens = !forbidden && !crowded && !dust;
         if opens && order.is_market() && self.flips_beyond_margin(order.side, against, left, price) {
             self.refuse(order.id);
             return;
