@@ -167,8 +167,6 @@ impl Broker<'_> {
     /// Places a market order that closes one entry's trades, or all; nothing when none is open.
     pub fn close(&mut self, c: CloseCommand) {
         if let Some(order) = self.accept_close(c) {
-            // One pending close per id: a script that asks twice in a pass does not stack them up.
-            self.closes.retain(|o| o.id != c.id);
             self.closes.push(order);
         }
     }

@@ -29,7 +29,7 @@ fn outcome(case: &Case) -> Vec<String> {
             Severity::Unsupported => "unsupported",
             Severity::Warning => "warning",
         };
-        lines.push(format!("{kind} {}:{column} {}", line as usize - added.min(line as usize), d.message));
+        lines.push(format!("{kind} {}:{column} {}", line - added.min(line), d.message));
     }
     let Some(program) = compiled.program else { return lines };
     let get = |key: &str, otherwise: &str| case.setting(key).unwrap_or(otherwise).to_owned();
@@ -48,7 +48,7 @@ fn outcome(case: &Case) -> Vec<String> {
         let store = ColumnStore::new(1 << 20);
         let data =
             DataContext { bars: bars.view(), timeframe, symbol: &symbol, columns: &store, others: None };
-        let mut scratch = Scratch { options: ExecOptions { hoist, ..ExecOptions::default() } };
+        let mut scratch = Scratch { options: ExecOptions { hoist } };
         match run(&plan, &data, &rules, &program.account, &mut scratch, &|| false) {
             Ok(out) => told(&out),
             Err(e) => vec![format!("stops: {e}")],
