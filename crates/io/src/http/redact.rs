@@ -57,7 +57,7 @@ pub fn url(url: &Url) -> Shown<'_> {
     Shown(url)
 }
 
-/// See [`url`].
+/// See [`url()`].
 pub struct Shown<'a>(&'a Url);
 
 impl fmt::Display for Shown<'_> {

@@ -187,7 +187,7 @@ enum Probe {
     Measuring(f64),
 }
 
-/// A limit that moves. See the [module documentation](self).
+/// A limit that moves.
 #[derive(Clone, Debug)]
 pub struct AdaptiveLimit {
     config: LimitConfig,

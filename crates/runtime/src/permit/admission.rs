@@ -113,7 +113,7 @@ pub struct KeyState {
     pub base_ns: Option<u64>,
 }
 
-/// The state machine. See the [module documentation](self).
+/// The state machine.
 #[derive(Debug)]
 pub struct Admission {
     config: AdmissionConfig,
