@@ -36,7 +36,7 @@
 //!         other => panic!("task {index}: {other:?}"),
 //!     }
 //! }
-//! assert_eq!(total, (0..10_u64).flat_map(|n| 0..n * 1_000).sum());
+//! assert_eq!(total, (0..10_u64).flat_map(|n| 0..n * 1_000).sum::<u64>());
 //! # Ok::<(), springtide_runtime::PoolError>(())
 //! ```
 //!
