@@ -66,11 +66,10 @@
 //! - A panic is an outcome with message and place. The worker lives on; nothing is printed.
 //! - A task that ignores its deadline is not killed: it is shown as overdue, by name, and counted.
 //!
-//! # Where asynchronous work will join
+//! # Asynchronous work
 //!
-//! [`policy::Policy`] knows neither threads nor tasks, only flows, counts and costs, so an executor can open
-//! flows of its own beside the pool's. [`CancelToken::on_cancel`] wakes whatever waits; [`Registry`] and
-//! [`GroupOptions`] speak of tasks, owners, classes and deadlines, not of threads.
+//! [`exec`] runs asynchronous tasks on the same policy: a step of a task is a dispatch like any other, charged by its
+//! time. [`permit`] bounds how many are under way towards one place, [`limit`] how fast. `process` runs children.
 
 mod cancel;
 mod capture;
