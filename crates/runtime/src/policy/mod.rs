@@ -56,7 +56,7 @@
 //!   `(c + burst) / w + n·c` of worker time given to others; a critical task within its burst waits for the
 //!   next task to end on any worker.
 //! - *No starvation*: tags only grow by service received, so every backlogged flow becomes the smallest.
-//! - *Cost of a decision*: four comparisons for the class, O(log owners) for the owner; about 20 ns
+//! - *Cost of a decision*: four comparisons for the class, O(log owners) for the owner
 //!   (measured by the `overhead` example).
 
 mod heap;
