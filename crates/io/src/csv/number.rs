@@ -32,9 +32,9 @@ fn leading_digits(bytes: u64) -> (u32, u64) {
     (other.trailing_zeros() / 8, values)
 }
 
-/// The number that eight digit values spell, the first one highest.
+/// The number that eight digit values spell, the lowest byte being the first digit.
 #[inline(always)]
-fn join_eight(values: u64) -> u64 {
+pub(crate) fn join_eight(values: u64) -> u64 {
     const PAIRS: u64 = 0x0000_00ff_0000_00ff;
     let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
     let high = (pairs & PAIRS).wrapping_mul(100 + (1_000_000 << 32));

@@ -5,6 +5,7 @@
 //! correctly (Clinger 1990). Everything else goes to the standard library: all values equal its reading.
 
 /// Powers of ten that are exact doubles, as far as sixteen bytes can need them.
+use crate::csv::join_eight;
 const TENS: [f64; 16] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 const EXACT_MAX: u64 = 1 << 53;
@@ -83,16 +84,6 @@ macro_rules! digits {
 
 digits!(eight, u64, 8);
 digits!(sixteen, u128, 16);
-
-/// The number that eight digit values spell, the first one lowest.
-#[inline(always)]
-fn join_eight(values: u64) -> u64 {
-    const PAIRS: u64 = 0x0000_00ff_0000_00ff;
-    let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
-    let high = (pairs & PAIRS).wrapping_mul(100 + (1_000_000 << 32));
-    let low = ((pairs >> 16) & PAIRS).wrapping_mul(1 + (10_000 << 32));
-    high.wrapping_add(low) >> 32
-}
 
 #[inline(always)]
 fn join_sixteen(values: u128) -> u64 {
