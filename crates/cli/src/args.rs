@@ -60,6 +60,11 @@ pub enum Command {
     Top(TopArgs),
     /// List running tide processes, or print one's tasks, health or metrics.
     Tasks(TasksArgs),
+    /// Look at what works on this machine and what does not, and say what to do about it.
+    Doctor(DoctorArgs),
+    /// Back up or check the ledger.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
 }
 
 #[derive(Debug, Args)]
@@ -341,6 +346,35 @@ pub struct TasksArgs {
     /// Metrics in Prometheus' text form.
     #[arg(long)]
     pub metrics: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Ask hosts on the network too.
+    #[arg(long)]
+    pub online: bool,
+    /// What to ask; may be given several times.
+    #[arg(long, value_name = "URL", requires = "online", default_values_t = online())]
+    pub url: Vec<String>,
+    /// One JSON object per finding: check, state (ok|info|warning|error), detail, fix.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn online() -> Vec<String> {
+    vec!["https://api.binance.com/api/v3/time".into(), "https://api.coinbase.com/v2/time".into()]
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Copy the ledger into one checked file while batches go on.
+    Backup {
+        /// File to write; an older backup is replaced.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Read all of it and say whether it is sound.
+    Check,
 }
 
 #[derive(Debug, Args)]

@@ -112,6 +112,12 @@ fn folder() -> PathBuf {
     }
 }
 
+/// Whether sockets can be placed in the folder, and where that is.
+pub fn folder_state() -> Result<String, String> {
+    let folder = folder();
+    own_folder(&folder).map(|()| folder.display().to_string())
+}
+
 fn user() -> u32 {
     // SAFETY: takes nothing, cannot fail.
     #[allow(unsafe_code)]

@@ -30,6 +30,11 @@ impl Workspace {
         Self { root: root.to_owned() }
     }
 
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Imported bars.
     pub fn data(&self) -> PathBuf {
         self.root.join("data")
@@ -49,13 +54,17 @@ impl Workspace {
 
     /// Opens the ledger for a command that only reads it; none was made yet is an error with the remedy.
     pub fn existing_ledger(&self) -> Result<Ledger, LabError> {
-        let file = self.root.join(MARK).join("ledger.db");
-        if !file.is_file() {
-            return Err(LabError::Usage(format!(
+        self.ledger_if_there()?.ok_or_else(|| {
+            LabError::Usage(format!(
                 "no ledger in {}: run `tide backtest` or `tide demo` first, or name the folder with --workspace",
                 self.root.display()
-            )));
-        }
-        Ledger::open(&file)
+            ))
+        })
+    }
+
+    /// Opens the ledger when there is one.
+    pub fn ledger_if_there(&self) -> Result<Option<Ledger>, LabError> {
+        let file = self.root.join(MARK).join("ledger.db");
+        file.is_file().then(|| Ledger::open(&file)).transpose()
     }
 }

@@ -221,3 +221,45 @@ fn a_running_batch_can_be_watched_and_stopped() {
     assert_eq!(batch.wait().expect("ends").code(), Some(130));
     assert!(text(&tasks(&[]).stderr).contains("no tide process"));
 }
+
+#[test]
+fn the_doctor_looks_at_everything_and_the_ledger_can_be_backed_up() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
+    let run = tide(at, &["backtest", "cross.pine", "--data", "X-USD_15m.csv", "-q"]);
+    assert_eq!(code(&run), 0, "{}", text(&run.stderr));
+    let out = tide(at, &["doctor", "--json"]);
+    assert_eq!(code(&out), 0, "{}", text(&out.stdout));
+    let findings: Vec<serde_json::Value> =
+        text(&out.stdout).lines().map(|l| serde_json::from_str(l).expect("json")).collect();
+    let of =
+        |check: &str| findings.iter().find(|f| f["check"] == check).unwrap_or_else(|| panic!("no {check}"));
+    for check in
+        ["descriptors", "processes", "memory", "disk-space", "disk-speed", "clock", "files", "sandbox"]
+    {
+        assert!(of(check)["detail"].as_str().is_some_and(|d| !d.is_empty()));
+    }
+    assert!(of("ledger")["detail"].as_str().is_some_and(|d| d.contains("sound, 1 runs")), "{}", of("ledger"));
+    for finding in &findings {
+        let to_do = matches!(finding["state"].as_str(), Some("warning" | "error"));
+        assert_eq!(
+            to_do,
+            finding["fix"].as_str().is_some_and(|f| !f.is_empty()),
+            "a remedy for each: {finding}"
+        );
+    }
+
+    let backup = tide(at, &["ledger", "backup", "copy.db"]);
+    assert_eq!(code(&backup), 0, "{}", text(&backup.stderr));
+    let ledger = at.join(".tide/ledger.db");
+    std::fs::write(&ledger, b"this is not a database, it is a sentence of some length about one")
+        .expect("writes");
+    let broken = tide(at, &["doctor", "--json"]);
+    assert_eq!(code(&broken), 1, "a broken ledger is an error");
+    assert!(text(&broken.stdout).contains("tide ledger backup"), "{}", text(&broken.stdout));
+    std::fs::copy(at.join("copy.db"), &ledger).expect("copies");
+    let sound = tide(at, &["ledger", "check"]);
+    assert!(text(&sound.stdout).contains("sound; 1 ok"), "{} {}", text(&sound.stdout), text(&sound.stderr));
+}

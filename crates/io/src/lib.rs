@@ -16,6 +16,7 @@ mod header;
 mod held;
 pub mod http;
 mod import;
+pub mod machine;
 pub mod naming;
 mod report;
 pub mod separated;

@@ -6,7 +6,9 @@ mod board;
 mod check;
 mod data;
 mod demo;
+mod doctor;
 mod export;
+mod ledger;
 pub mod money;
 mod rerun;
 mod rules;
@@ -45,5 +47,7 @@ pub fn run(cli: Cli) -> CommandResult {
         Command::Bench(args) => bench::run(&context, &args),
         Command::Top(args) => top::run(&context, &args),
         Command::Tasks(args) => tasks::run(&context, &args),
+        Command::Doctor(args) => doctor::run(&context, &args),
+        Command::Ledger(command) => ledger::run(&context, &command),
     }
 }
