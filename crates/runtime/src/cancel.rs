@@ -1,10 +1,11 @@
 //! Cooperative cancellation: a tree of tokens.
 
 use crate::lock;
+use crate::sync::Mutex;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
 };

@@ -7,6 +7,7 @@
 //! - [`exec`]: asynchronous tasks on the same workers and by the same policy, in scopes that end with them.
 //! - [`CancelToken`], [`TaskCtx`]: how a running task learns that it should stop.
 //! - [`limit`]: rate limits, retries and circuit breakers.
+//! - [`channel`]: channels bounded in items and bytes, with a stated answer to being full.
 //! - [`permit`]: how many pieces of waiting work may be under way, found by measurement.
 //! - `process`: child processes under watch, with limits, ended whole (Linux).
 //! - [`Registry`]: what runs where, since when, and what became of the rest.
@@ -73,9 +74,11 @@
 
 mod cancel;
 mod capture;
+pub mod channel;
 pub mod exec;
 mod label;
 pub mod limit;
+mod listed;
 pub mod observe;
 pub mod permit;
 pub mod policy;
@@ -84,6 +87,7 @@ mod priority;
 #[cfg(target_os = "linux")]
 pub mod process;
 mod registry;
+mod sync;
 mod watch;
 mod wheel;
 
@@ -93,21 +97,4 @@ pub use pool::{Group, GroupOptions, Outcome, Pool, PoolConfig, PoolError, Result
 pub use priority::{BadWeight, PerClass, Priority, UnknownPriority, Weights};
 pub use registry::{Counts, Registry, Running, Snapshot, StopReason, TaskId, WorkerState};
 
-use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-
-/// Locks; a panic elsewhere does not spread. User code never runs under the locks of this crate, so that
-/// their data is whole even then.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    bell.wait(guard).unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait_for<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
-    bell.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
-}
+use sync::{lock, wait, wait_for};

@@ -3,6 +3,7 @@
 //! Each worker writes to a *desk* of its own: a slot that names the running task, guarded by a lock that a
 //! reader holds for the length of a copy, and counters that only the worker writes.
 
+use crate::sync::Mutex;
 use crate::{
     exec::Cell,
     label::Label,
@@ -13,7 +14,7 @@ use crossbeam_utils::CachePadded;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},

@@ -5,6 +5,7 @@
 //! one time limit for all tasks, later tasks have later deadlines, and nobody rings but the first. So the cost
 //! per task is one atomic load, and the watcher wakes about once per time limit, not once per task.
 
+use crate::sync::{Condvar, Mutex};
 use crate::{
     exec::{Cell, NO_TIMER, TIMER_DUE},
     lock,
@@ -14,7 +15,7 @@ use crate::{
 };
 use std::{
     sync::{
-        Arc, Condvar, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},

@@ -5,6 +5,7 @@ use super::{
     scope::{Cause, Core},
     state::{After, State},
 };
+use crate::sync::Mutex;
 use crate::{
     capture,
     label::Label,
@@ -21,7 +22,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},

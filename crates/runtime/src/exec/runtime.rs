@@ -10,15 +10,13 @@ use crate::{
     pool::{self, Outcome, Pool, PoolConfig, PoolError, Unreported},
     priority::{Priority, Weights},
     registry::{Registry, Snapshot},
+    sync::block_on,
 };
 use std::{
     fmt,
     future::{Future, poll_fn},
     io,
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
     time::Duration,
 };
 
@@ -184,26 +182,5 @@ impl Drop for Runtime {
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").field("pool", &self.pool).finish_non_exhaustive()
-    }
-}
-
-/// Wakes a thread that blocks on a future.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut cx = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
-            return value;
-        }
-        thread::park();
     }
 }

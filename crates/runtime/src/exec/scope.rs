@@ -5,6 +5,7 @@ use super::{
     handle::Task,
     place,
 };
+use crate::sync::Mutex;
 use crate::{
     cancel::{CancelHook, CancelToken},
     label::Label,
@@ -19,7 +20,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, OnceLock, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker},

@@ -8,13 +8,14 @@ use super::{
     quota::{Cost, Unit},
     state::{Ask, Left, LimitCore, LimiterConfig, LimiterSnapshot, Pass, Ticket},
 };
+use crate::sync::{Mutex, MutexGuard};
 use crate::{lock, priority::BadWeight};
 use std::{
     collections::HashMap,
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };

@@ -1,11 +1,9 @@
 //! Components and their states.
 
 use crate::lock;
+use crate::sync::Mutex;
 use serde::{Deserialize, Serialize};
-use std::{
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 /// How a component is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -32,16 +32,16 @@ pub use control::{ControlError, ControlServer, ask};
 pub use health::{Component, ComponentHealth, Condition, Health};
 pub use metrics::Metrics;
 pub use tree::{draw_tree, pool_tree};
-pub use view::{ClassView, PoolView, RunningView, WorkerView};
+pub use view::{ChannelView, ClassView, PoolView, RunningView, WorkerView};
 
-use crate::{Registry, lock};
-use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex},
-    time::Instant,
+use crate::sync::Mutex;
+use crate::{
+    Registry,
+    listed::{self, Entry},
+    lock,
 };
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 type Section = Arc<dyn Fn() -> Value + Send + Sync>;
 
@@ -97,7 +97,7 @@ impl Observatory {
         &self.inner.metrics
     }
 
-    /// Everything as one object: `pid, about, uptime_ms, pools{}, sections{}, health[], live, ready`.
+    /// Everything as one object: `pid, about, uptime_ms, pools{}, channels[], sections{}, health[], live, ready`.
     pub fn state(&self) -> Value {
         // Sections run without the lock: one that asks back must not wait for itself.
         let sections: Vec<(String, Section)> =
@@ -114,6 +114,7 @@ impl Observatory {
             "about": self.inner.about,
             "uptime_ms": self.inner.started.elapsed().as_millis() as u64,
             "pools": pools,
+            "channels": channels(),
             "sections": sections,
             "health": health.components(),
             "live": health.is_live(),
@@ -127,6 +128,7 @@ impl Observatory {
         for (name, registry) in lock(&self.inner.pools).iter() {
             text.push_str(&draw_tree(&pool_tree(name, &PoolView::from(&registry.snapshot()))));
         }
+        channels().iter().for_each(|channel| text.push_str(&draw_tree(&tree::channel_line(channel))));
         text
     }
 
@@ -144,6 +146,12 @@ impl Observatory {
             _ => None,
         }
     }
+}
+
+/// All channels of the process.
+fn channels() -> Vec<ChannelView> {
+    let entries = listed::entries();
+    entries.iter().map(|Entry::Channel(seen)| ChannelView::from(seen)).collect()
 }
 
 impl fmt::Debug for Observatory {

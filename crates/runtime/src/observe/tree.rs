@@ -1,6 +1,6 @@
 //! A pool as a tree of text: workers, and what each runs.
 
-use super::view::{PoolView, RunningView};
+use super::view::{ChannelView, PoolView, RunningView};
 
 /// A line and what hangs below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,24 @@ pub fn pool_tree(name: &str, pool: &PoolView) -> Node {
         children: nested(&worker.running),
     });
     Node { text: format!("pool {name}: {queued}"), children: workers.collect() }
+}
+
+/// A channel in a line.
+pub(super) fn channel_line(channel: &ChannelView) -> Node {
+    let ChannelView { name, items, items_limit, bytes, bytes_limit, when_full, .. } = channel;
+    let mut text = format!(
+        "channel {name}: {items} of {items_limit} items, {bytes} of {bytes_limit} bytes ({when_full})"
+    );
+    if let Some(longest) = channel.longest_wait_ms {
+        text.push_str(&format!(", {} senders wait, the first for {}", channel.waiting, time(longest)));
+    }
+    if channel.dropped > 0 {
+        text.push_str(&format!(", {} dropped", channel.dropped));
+    }
+    if channel.closed {
+        text.push_str(", closed");
+    }
+    Node { text, children: Vec::new() }
 }
 
 fn nested(running: &[RunningView]) -> Vec<Node> {

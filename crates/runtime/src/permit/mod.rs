@@ -30,6 +30,7 @@ mod admission;
 pub use adapt::{AdaptiveLimit, BadLimit, LimitConfig, Rule, Sample, Verdict};
 pub use admission::{Admission, AdmissionConfig, KeyId, KeyState, TicketId, TicketState};
 
+use crate::sync::{Mutex, MutexGuard};
 use crate::{
     label::Label,
     lock,
@@ -39,7 +40,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };

@@ -1,6 +1,7 @@
 //! The queues and the policy: everything behind the one lock.
 
 use super::{Shared, task::Task};
+use crate::sync::{Condvar, MutexGuard};
 use crate::{
     exec::Cell,
     lock,
@@ -10,7 +11,7 @@ use crate::{
 use crossbeam_deque::{Steal, Stealer, Worker as Deque};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, MutexGuard, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 /// A critical task waits and may jump ahead.

@@ -6,13 +6,14 @@ use super::{
     task::{Job, Outcome, TaskCtx},
     worker::Local,
 };
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::{CancelHook, CancelToken, Label, Priority, lock, policy::FlowId, wait, wait_for};
 use crossbeam_utils::CachePadded;
 use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},

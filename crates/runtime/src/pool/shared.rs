@@ -1,6 +1,7 @@
 //! What workers, groups, scopes and the pool share.
 
 use super::central::{Central, Lane, SIGNAL_SHUTDOWN, Ticket};
+use crate::sync::{Condvar, Mutex};
 use crate::{
     exec::{Cause, Cell},
     label::Label,
@@ -14,7 +15,7 @@ use crossbeam_deque::Stealer;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
-        Arc, Condvar, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::Waker,

@@ -11,6 +11,7 @@ use super::{
     stream::{Buffer, ChildInput, ChildOutput},
     warden::tree,
 };
+use crate::sync::Mutex;
 use crate::{
     BadWeight, CancelHook, Label, Priority, Weights, lock,
     policy::{FlowId, Policy, PolicyConfig},
@@ -22,7 +23,7 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},

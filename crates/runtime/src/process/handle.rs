@@ -7,12 +7,13 @@ use super::{
     progress::{Decoder, Progress},
     stream::{ChildInput, ChildOutput},
 };
+use crate::sync::{Condvar, Mutex};
 use crate::{StopReason, TaskCtx, lock, wait, wait_for};
 use serde_json::{Map, Value};
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Condvar, Mutex},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };

@@ -1,9 +1,10 @@
 //! Bytes on their way between a child's pipe and whoever reads or writes it, bounded.
 
+use crate::sync::{Condvar, Mutex};
 use crate::{lock, wait, wait_for};
 use std::{
     fmt, io,
-    sync::{Arc, Condvar, Mutex},
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -312,9 +313,9 @@ impl fmt::Debug for ChildInput {
 /// Waits on the bell until `until` (`None`: no end).
 fn wait_until<'a, T>(
     bell: &Condvar,
-    guard: std::sync::MutexGuard<'a, T>,
+    guard: crate::sync::MutexGuard<'a, T>,
     until: Option<Instant>,
-) -> io::Result<std::sync::MutexGuard<'a, T>> {
+) -> io::Result<crate::sync::MutexGuard<'a, T>> {
     let Some(until) = until else { return Ok(wait(bell, guard)) };
     let now = Instant::now();
     if now >= until {
