@@ -62,6 +62,11 @@ pub fn metric_cell(name: &str, value: Option<f64>) -> Cell {
     }
 }
 
+/// `1 market`, `2 markets`, `1,200 runs`.
+pub fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", group(n as f64, 0), if n == 1 { one } else { many })
+}
+
 /// `1,234,567.89`.
 pub fn group(x: f64, digits: usize) -> String {
     let text = format!("{:.digits$}", x.abs());

@@ -73,6 +73,15 @@ fn json_lines_resume_and_partial_failure() {
     let again = run(&["--resume"]);
     assert!(text(&again.stdout).lines().all(|l| l.contains("\"reused\":true")), "nothing is repeated");
 
+    let slip = tide(at, &["board", "--where", "sharp > 1"]);
+    assert!(
+        code(&slip) == 2 && text(&slip.stderr).contains("did you mean `sharpe`"),
+        "{}",
+        text(&slip.stderr)
+    );
+    let by_input = tide(at, &["board", "--where", "Fast <= 3", "--json"]);
+    assert_eq!(text(&by_input.stdout).lines().count(), 2, "{}", text(&by_input.stderr));
+
     let id = lines[0]["run"].as_str().expect("id");
     let rerun = tide(at, &["rerun", id]);
     assert!(code(&rerun) == 0 && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));

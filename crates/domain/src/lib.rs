@@ -9,6 +9,7 @@ pub mod hash;
 pub mod params;
 pub mod resample;
 pub mod run;
+pub mod suggest;
 pub mod symbol;
 pub mod synth;
 pub mod timeframe;

@@ -178,7 +178,7 @@ pub enum RuleError {
     #[error("no rule `{0}`; keys are {keys}", keys = Rules::KEYS.join(", "))]
     Key(String),
     /// A value that the key does not take.
-    #[error("rule {key} cannot be `{value}`; it is one of {}", choices.join(", "))]
+    #[error("{key} cannot be `{value}`; it is one of {}", choices.join(", "))]
     Value {
         /// The key.
         key: String,

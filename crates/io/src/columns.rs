@@ -286,7 +286,7 @@ impl Decoder<'_> {
         if self.clock.is_none() {
             let format = clock::sniff(sample, self.options.date_order).map_err(|_| ImportError::Columns {
                 path: self.path.to_owned(),
-                problem: match sample.first() {
+                problem: match clock::culprit(sample) {
                     Some(t) => format!("`{}` is no time that is understood", crate::report::excerpt(t)),
                     None => "the column of times is empty".to_owned(),
                 },

@@ -3,6 +3,7 @@
 //! A field is a column of the run, a metric, or an input of the strategy (`param.Fast` or bare). The
 //! expression becomes SQL with bound values only; nothing a person types is pasted into a statement.
 
+use springtide_domain::suggest;
 use springtide_engine::metrics::METRICS;
 use std::fmt;
 
@@ -12,6 +13,8 @@ use std::fmt;
 pub enum Bind {
     Number(f64),
     Text(String),
+    /// Where an input of this name lies among a run's.
+    Input(String),
 }
 
 /// SQL text and the values it binds, in order.
@@ -61,13 +64,31 @@ pub fn field_sql(name: &str) -> SqlExpr {
     if let Some((_, sql)) = COLUMNS.iter().find(|(n, _)| *n == name) {
         return SqlExpr { sql: (*sql).into(), binds: vec![] };
     }
-    let (column, key) = if METRICS.iter().any(|m| m.name == name) {
-        ("metrics", name)
-    } else {
-        ("params", name.strip_prefix("param.").unwrap_or(name))
+    match METRICS.iter().any(|m| m.name == name) {
+        true => SqlExpr {
+            sql: "json_extract(metrics, ?)".into(),
+            binds: vec![Bind::Text(format!("$.\"{name}\""))],
+        },
+        false => SqlExpr {
+            sql: "json_extract(params, ?)".into(),
+            binds: vec![Bind::Input(name.strip_prefix("param.").unwrap_or(name).into())],
+        },
+    }
+}
+
+/// The path of an input in a run's JSON object of inputs.
+pub(crate) fn input_path(name: &str) -> String {
+    format!("$.\"{}\"", name.replace(['"', '\\'], ""))
+}
+
+/// What to say about a name that is neither metric nor column, nor an input of any recorded run.
+pub(crate) fn unknown_field(name: &str) -> String {
+    let known = COLUMNS.iter().map(|(n, _)| *n).chain(METRICS.iter().map(|m| m.name));
+    let hint = match suggest::nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`tide board --metrics` lists the metrics".into(),
     };
-    let path = format!("$.\"{}\"", key.replace(['"', '\\'], ""));
-    SqlExpr { sql: format!("json_extract({column}, ?)"), binds: vec![Bind::Text(path)] }
+    format!("there is no metric or column `{name}`, and no recorded run has such an input; {hint}")
 }
 
 /// True for names the board knows without looking at any strategy.
@@ -269,7 +290,7 @@ mod tests {
             "(json_extract(metrics, ?) > ? and (symbol = ? or NOT json_extract(params, ?) <= ?))"
         );
         assert_eq!(got.binds.len(), 5);
-        assert_eq!(got.binds[3], Bind::Text("$.\"Fast\"".into()));
+        assert_eq!(got.binds[3], Bind::Input("Fast".into()));
     }
 
     #[test]

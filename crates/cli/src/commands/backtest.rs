@@ -6,7 +6,7 @@ use crate::{
     commands::board::board,
     exit::{CommandResult, Ending},
     interrupt, observe,
-    output::{group, run_json, si},
+    output::{count, group, run_json, si},
     progress::{Display, seconds},
 };
 use springtide_domain::{ParamValue, Params, Severity};
@@ -190,7 +190,11 @@ fn close(
     ));
     if let Some(out) = &args.out {
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-        let title = format!("{} strategies on {} markets", plan.strategies.len(), plan.markets.len());
+        let title = format!(
+            "{} on {}",
+            count(plan.strategies.len() as u64, "strategy", "strategies"),
+            count(plan.markets.len() as u64, "market", "markets")
+        );
         report_batch::write(
             out,
             &title,
@@ -282,10 +286,10 @@ fn tell_plan(context: &Context, plan: &Plan, planned: u64) {
     let broken = plan.strategies.iter().filter(|(s, _)| s.runnable().is_err()).count();
     let note = if broken > 0 { format!(" ({broken} cannot run)") } else { String::new() };
     context.term.note(&format!(
-        "{} strategies{note} on {} markets: {} runs",
-        plan.strategies.len(),
-        plan.markets.len(),
-        group(planned as f64, 0)
+        "{}{note} on {}: {}",
+        count(plan.strategies.len() as u64, "strategy", "strategies"),
+        count(plan.markets.len() as u64, "market", "markets"),
+        count(planned, "run", "runs")
     ));
     let warned: BTreeSet<String> = plan
         .strategies

@@ -6,6 +6,7 @@ use jiff::{
     Timestamp,
     tz::{Offset, TimeZone},
 };
+use std::cmp::Ordering;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -437,15 +438,16 @@ pub(crate) enum NoFormat {
     Unknown,
 }
 
-/// The format that reads all of some times. `order` settles which number is the day.
+/// The format that reads most of some times. `order` settles which number is the day.
 pub(crate) fn sniff(texts: &[&[u8]], order: Option<DateOrder>) -> Result<TimeFormat, NoFormat> {
     let texts: Vec<&[u8]> = texts.iter().map(|t| trim(t)).filter(|t| !t.is_empty()).collect();
-    // A few broken rows must not hide what the others say.
-    let fits = |format| {
+    // Broken rows must not hide what the others say.
+    let most = |good: usize| good * 2 > texts.len();
+    let good = |format| {
         let mut clock = Clock::new(format, &TimeZone::UTC);
-        let good = texts.iter().filter(|t| clock.parse(t).is_some()).count();
-        good > 0 && good * 10 >= texts.len() * 8
+        texts.iter().filter(|t| clock.parse(t).is_some()).count()
     };
+    let fits = |format| most(good(format));
     if fits(TimeFormat::Compact) {
         return Ok(TimeFormat::Compact);
     }
@@ -455,7 +457,7 @@ pub(crate) fn sniff(texts: &[&[u8]], order: Option<DateOrder>) -> Result<TimeFor
         .map(f64::abs)
         .filter(|x| x.is_finite())
         .collect();
-    if magnitudes.len() * 10 >= texts.len() * 8 && !magnitudes.is_empty() {
+    if most(magnitudes.len()) {
         magnitudes.sort_unstable_by(f64::total_cmp);
         return Ok(TimeFormat::Epoch(EpochUnit::of(magnitudes[magnitudes.len() / 2])));
     }
@@ -469,15 +471,21 @@ pub(crate) fn sniff(texts: &[&[u8]], order: Option<DateOrder>) -> Result<TimeFor
             Err(NoFormat::Unknown)
         };
     }
-    let [day_first, month_first] = [DateOrder::Dmy, DateOrder::Mdy].map(|o| fits(TimeFormat::Civil(o)));
+    let [day_first, month_first] = [DateOrder::Dmy, DateOrder::Mdy].map(|o| good(TimeFormat::Civil(o)));
     // Dots between are written by those who put the day first.
     let dots = texts.iter().any(|t| t.contains(&b'.') && !t.contains(&b'/'));
-    match (day_first, month_first) {
-        (true, true) if !dots => Err(NoFormat::AmbiguousOrder),
-        (true, _) => Ok(TimeFormat::Civil(DateOrder::Dmy)),
-        (false, true) => Ok(TimeFormat::Civil(DateOrder::Mdy)),
-        (false, false) => Err(NoFormat::Unknown),
+    match day_first.cmp(&month_first) {
+        _ if !most(day_first.max(month_first)) => Err(NoFormat::Unknown),
+        Ordering::Equal if !dots => Err(NoFormat::AmbiguousOrder),
+        Ordering::Less => Ok(TimeFormat::Civil(DateOrder::Mdy)),
+        _ => Ok(TimeFormat::Civil(DateOrder::Dmy)),
     }
+}
+
+/// The first of some times that no format reads by itself, else the first.
+pub(crate) fn culprit<'a>(texts: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let unknown = |t: &&&'a [u8]| !trim(t).is_empty() && sniff(&[**t], None) == Err(NoFormat::Unknown);
+    texts.iter().find(unknown).or(texts.first()).copied()
 }
 
 #[cfg(test)]
@@ -499,6 +507,25 @@ mod tests {
             assert_eq!(Some(fast), slow, "{text}");
         }
         slow
+    }
+
+    #[test]
+    fn most_times_decide_and_the_one_that_nobody_understands_is_named() {
+        let texts = |list: &[&'static str]| list.iter().map(|t| t.as_bytes()).collect::<Vec<_>>();
+        let format = |list: &[&'static str]| sniff(&texts(list), None);
+        assert_eq!(format(&["2023-01-01", "2023-01-02", "foo"]), Ok(TimeFormat::Civil(DateOrder::Ymd)));
+        assert_eq!(format(&["foo", "2023-01-01"]), Err(NoFormat::Unknown));
+        assert_eq!(culprit(&texts(&["2023-01-01", "03/04/2024", "foo", "bar"])), Some(&b"foo"[..]));
+        // One day above twelve says which number is the day.
+        assert_eq!(
+            format(&["11/01/2024", "12/01/2024", "13/01/2024"]),
+            Ok(TimeFormat::Civil(DateOrder::Dmy))
+        );
+        assert_eq!(
+            format(&["01/11/2024", "01/12/2024", "01/13/2024"]),
+            Ok(TimeFormat::Civil(DateOrder::Mdy))
+        );
+        assert_eq!(format(&["11/01/2024", "12/01/2024"]), Err(NoFormat::AmbiguousOrder));
     }
 
     const NOON: i64 = 1_704_110_400_000; // 2024-01-01T12:00:00Z

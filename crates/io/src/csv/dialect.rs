@@ -313,7 +313,11 @@ fn time_format(
     let column = roles.iter().position(|r| matches!(r, Role::Time | Role::Date)).unwrap_or(0);
     let texts: Vec<&[u8]> = sample.iter().filter_map(|r| r.get(column).copied()).collect();
     clock::sniff(&texts, options.date_order).map_err(|why| {
-        let first = texts.first().map_or(String::new(), |t| crate::report::excerpt(t));
+        let named = match why {
+            NoFormat::AmbiguousOrder => texts.first().copied(),
+            NoFormat::Unknown => clock::culprit(&texts),
+        };
+        let first = named.map_or(String::new(), crate::report::excerpt);
         match why {
             NoFormat::AmbiguousOrder => refuse(
                 path,

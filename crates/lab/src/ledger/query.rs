@@ -3,7 +3,7 @@
 use super::{JobRow, Ledger, RunRecord};
 use crate::{
     LabError,
-    filter::{Bind, SqlExpr, field_sql},
+    filter::{Bind, SqlExpr, field_sql, input_path, unknown_field},
 };
 use springtide_domain::{RunId, RunStatus};
 use springtide_io::db::sqlx::{
@@ -74,8 +74,18 @@ impl Ledger {
     }
 
     /// The leaderboard, best first.
+    ///
+    /// # Errors
+    /// When a field is asked for that no run has.
     pub fn board(&self, query: &BoardQuery) -> Result<Vec<RunRecord>, LabError> {
         let (sql, binds) = board_sql(query);
+        for bind in &binds {
+            if let Bind::Input(name) = bind
+                && !self.has_input(name)?
+            {
+                return Err(LabError::Usage(unknown_field(name)));
+            }
+        }
         let rows: Vec<SqliteRow> = self.db.read(async |c| {
             let mut statement = sqlx::query(AssertSqlSafe(sql));
             for bind in binds {
@@ -84,6 +94,15 @@ impl Ledger {
             statement.fetch_all(c).await
         })?;
         rows.iter().map(record).collect()
+    }
+
+    /// Whether any recorded run was given an input of this name.
+    fn has_input(&self, name: &str) -> Result<bool, LabError> {
+        let path = input_path(name);
+        let statement = "SELECT EXISTS (SELECT 1 FROM runs WHERE json_type(params, ?) IS NOT NULL)";
+        let found: i64 =
+            self.db.read(async |c| sqlx::query_scalar(statement).bind(path).fetch_one(c).await)?;
+        Ok(found != 0)
     }
 
     /// The newest jobs, newest first.
@@ -111,6 +130,7 @@ fn add<'q>(statement: Statement<'q>, bind: Bind) -> Statement<'q> {
     match bind {
         Bind::Number(x) => statement.bind(x),
         Bind::Text(text) => statement.bind(text),
+        Bind::Input(name) => statement.bind(input_path(&name)),
     }
 }
 

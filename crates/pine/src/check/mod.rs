@@ -8,7 +8,6 @@ pub mod builtins;
 mod dates;
 mod lower;
 mod prune;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod types;

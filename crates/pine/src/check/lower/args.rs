@@ -2,11 +2,11 @@
 
 use super::Checker;
 use crate::check::builtins::{Fill, Need, Param, Sig};
-use crate::check::suggest::nearest;
 use crate::check::types::{K, Q, T, Val};
 use crate::ir::Expr;
 use crate::syntax::ast::{self, Ident};
 use springtide_domain::Span;
+use springtide_domain::suggest::nearest;
 
 /// An argument of a call, evaluated.
 #[derive(Clone, Debug)]

@@ -3,11 +3,11 @@
 use super::Checker;
 use super::args::{Chosen, Given};
 use crate::check::builtins::{Kind, Sig};
-use crate::check::suggest::nearest;
 use crate::check::types::{Fx, K, Q, T, Val};
 use crate::ir::{Expr, Stmt};
 use crate::syntax::ast::{self, ExprKind, Ident};
 use springtide_domain::Span;
+use springtide_domain::suggest::nearest;
 use springtide_engine::ta::TaFunc;
 
 impl<'a> Checker<'a> {

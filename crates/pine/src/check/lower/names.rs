@@ -2,11 +2,11 @@
 
 use super::{Binding, Checker, Function, UserType};
 use crate::check::builtins::{self, Sig};
-use crate::check::suggest::nearest;
 use crate::check::types::{K, T, UserEnum, Val};
 use crate::ir::{EnumType, Expr, ObjectType};
 use crate::syntax::ast::{self, ExprKind, Ident, StmtKind};
 use springtide_domain::Span;
+use springtide_domain::suggest::nearest;
 
 impl<'a> Checker<'a> {
     /// Notes every function, type, enum and import, and which names are given a new value somewhere.

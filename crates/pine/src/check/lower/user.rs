@@ -2,10 +2,10 @@
 
 use super::args::Given;
 use super::{Binding, Checker, Frame};
-use crate::check::suggest::nearest;
 use crate::check::types::{Fx, Q, T, Val};
 use crate::ir::{Expr, Stmt, TypeId};
 use crate::syntax::ast;
+use springtide_domain::suggest::nearest;
 use springtide_domain::{Diagnostic, Span};
 
 impl<'a> Checker<'a> {

@@ -1,7 +1,7 @@
 //! "Did you mean": the known name nearest to an unknown one.
 
 /// The candidate with the smallest edit distance, if it is near enough to be a slip.
-pub(crate) fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let limit = (name.len() / 3).clamp(1, 3);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
