@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("io", &["domain", "runtime"]),
     ("engine", &["domain"]),
     ("pine", &["engine", "domain"]),
+    ("backtesting", &["engine", "domain"]),
     ("lab", &["pine", "engine", "io", "runtime", "domain"]),
     ("scenario", &["io", "runtime", "domain"]),
     ("cli", &["lab", "scenario", "pine", "engine", "io", "runtime", "sandbox", "domain"]),

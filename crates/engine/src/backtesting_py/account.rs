@@ -14,11 +14,12 @@ pub(super) struct Opening {
     pub tp: Option<f64>,
     pub bar: usize,
     pub tag: Option<NameId>,
+    pub split: bool,
 }
 
 impl Sim<'_> {
     /// Close of the current bar: every valuation uses it, even while the bar's orders are being filled.
-    pub(super) fn mark(&self) -> f64 {
+    pub fn mark(&self) -> f64 {
         self.bars.close[self.now]
     }
 
@@ -35,7 +36,7 @@ impl Sim<'_> {
     }
 
     /// What may still be put at risk, before leverage.
-    pub(super) fn margin_available(&self) -> f64 {
+    pub fn margin_available(&self) -> f64 {
         let mark = self.mark();
         let used: f64 = self.open.iter().map(|id| self.trade(*id).size.abs() * mark / self.leverage).sum();
         (self.equity_now() - used).max(0.0)
@@ -50,6 +51,7 @@ impl Sim<'_> {
             exit: None,
             commissions: 0.0,
             tag: o.tag,
+            split: o.split,
             sl_order: None,
             tp_order: None,
         });
@@ -70,9 +72,11 @@ impl Sim<'_> {
         if left == 0.0 {
             return self.close_trade(id, exit);
         }
-        let piece = SimTrade { size: -quantity, sl_order: None, tp_order: None, ..*self.trade(id) };
+        let piece =
+            SimTrade { size: -quantity, split: true, sl_order: None, tp_order: None, ..*self.trade(id) };
         let trade = &mut self.trades[id.0 as usize];
         trade.size = left;
+        trade.split = true;
         for order in [trade.sl_order, trade.tp_order].into_iter().flatten() {
             self.orders[order.0 as usize].size = -left;
         }

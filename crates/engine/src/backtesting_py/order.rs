@@ -121,9 +121,23 @@ impl Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId(pub(super) u32);
 
+impl OrderId {
+    /// Counts from zero in the order of placing.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// One trade of a simulation. Ids are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TradeId(pub(super) u32);
+
+impl TradeId {
+    /// Counts from zero in the order of opening; a part that was closed separately counts when it was.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// What `buy` and `sell` take. A price of zero means none, as in the original.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -187,9 +201,6 @@ pub enum OrderError {
     /// A stop loss or take profit that is no price.
     #[error("price is {0}: give a finite price above 0, or none")]
     Level(f64),
-    /// The trade is already closed.
-    #[error("the trade is closed: its stop loss and take profit can no longer be set")]
-    Closed,
 }
 
 /// A pending order, or one that was.
@@ -237,11 +248,38 @@ pub struct SimTrade {
     pub commissions: f64,
     /// The order's tag.
     pub tag: Option<NameId>,
+    /// It is what a partial close left or took, or was opened by an order that closed such a trade.
+    pub split: bool,
     pub(super) sl_order: Option<OrderId>,
     pub(super) tp_order: Option<OrderId>,
 }
 
 impl SimTrade {
+    /// A closed trade from its figures, for [`Stats`](super::Stats).
+    pub fn closed(size: f64, entry_price: f64, entry_bar: usize, exit: Exit, commissions: f64) -> Self {
+        Self {
+            size,
+            entry_price,
+            entry_bar,
+            exit: Some(exit),
+            commissions,
+            tag: None,
+            split: false,
+            sl_order: None,
+            tp_order: None,
+        }
+    }
+
+    /// Its stop loss order, the last one it had once it is closed.
+    pub fn sl_order(&self) -> Option<OrderId> {
+        self.sl_order
+    }
+
+    /// Its take profit order, the last one it had once it is closed.
+    pub fn tp_order(&self) -> Option<OrderId> {
+        self.tp_order
+    }
+
     /// Profit of a closed trade after both commissions; NaN while open.
     pub fn pnl(&self) -> f64 {
         self.exit.map_or(f64::NAN, |exit| self.size * (exit.price - self.entry_price) - self.commissions)
@@ -257,11 +295,22 @@ impl SimTrade {
 }
 
 /// Something the broker did that the strategy did not ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notice {
     /// The order was dropped: it bought not one unit, or more than the margin allows.
     Unaffordable {
         /// Bar on which it would have filled.
+        bar: usize,
+        /// The order.
+        order: OrderId,
+        /// Equity at that moment, money.
+        equity: f64,
+        /// Margin available at that moment, money.
+        margin_available: f64,
+    },
+    /// A stop loss or take profit that was set on a trade after its end was touched. The original fails here.
+    OrderOfClosedTrade {
+        /// Bar on which it was touched.
         bar: usize,
         /// The order.
         order: OrderId,

@@ -135,7 +135,7 @@ impl Sim<'_> {
 
     /// Replaces the trade's stop loss; none (or zero) removes it. A price on the wrong side is taken and fires.
     pub fn set_sl(&mut self, trade: TradeId, price: Option<f64>) -> Result<(), OrderError> {
-        let price = self.level(trade, price)?;
+        let price = level(price)?;
         if let Some(old) = self.trade(trade).sl_order {
             self.cancel(old);
         }
@@ -147,7 +147,7 @@ impl Sim<'_> {
 
     /// Replaces the trade's take profit; none (or zero) removes it.
     pub fn set_tp(&mut self, trade: TradeId, price: Option<f64>) -> Result<(), OrderError> {
-        let price = self.level(trade, price)?;
+        let price = level(price)?;
         if let Some(old) = self.trade(trade).tp_order {
             self.cancel(old);
         }
@@ -155,16 +155,6 @@ impl Sim<'_> {
             self.place_take_profit(trade, price);
         }
         Ok(())
-    }
-
-    fn level(&self, trade: TradeId, price: Option<f64>) -> Result<Option<f64>, OrderError> {
-        if self.trade(trade).exit.is_some() {
-            return Err(OrderError::Closed);
-        }
-        match truthy(price) {
-            Some(p) if !(p > 0.0 && p < f64::INFINITY) => Err(OrderError::Level(p)),
-            level => Ok(level),
-        }
     }
 
     pub(super) fn place_stop_loss(&mut self, trade: TradeId, price: f64) {
@@ -263,7 +253,10 @@ impl Sim<'_> {
         if self.trade(trade).sl_order == Some(id) {
             self.orders[id.0 as usize].stop = fill.stop;
         }
-        self.unqueue(id);
+        // Closing the trade took its brackets away; one set after its end is still here.
+        if self.unqueue(id) && t.exit.is_some() && self.is_contingent(id) {
+            self.notices.push(Notice::OrderOfClosedTrade { bar: self.now, order: id });
+        }
     }
 
     fn closing_reason(&self, id: OrderId, t: &SimTrade) -> ExitReason {
@@ -289,8 +282,9 @@ impl Sim<'_> {
                 return self.drop_unaffordable(id);
             }
         }
+        let mut split = false;
         if !self.config.hedging {
-            need = self.net_against_opposite(need, fill);
+            (need, split) = self.net_against_opposite(need, fill);
         }
         if need.abs() * unit > self.margin_available() * self.leverage {
             return self.drop_unaffordable(id);
@@ -298,7 +292,7 @@ impl Sim<'_> {
         let mut again = false;
         if need != 0.0 {
             let (sl, tp, bar, tag) = (order.sl, order.tp, fill.stamp, order.tag);
-            self.open_trade(Opening { price: adjusted, size: need, sl, tp, bar, tag });
+            self.open_trade(Opening { price: adjusted, size: need, sl, tp, bar, tag, split });
             again = self.brackets_act_now(id, &order, fill);
         }
         self.unqueue(id);
@@ -306,19 +300,23 @@ impl Sim<'_> {
     }
 
     fn drop_unaffordable(&mut self, order: OrderId) -> bool {
-        self.notices.push(Notice::Unaffordable { bar: self.now, order });
+        let (equity, margin_available) = (self.equity_now(), self.margin_available());
+        self.notices.push(Notice::Unaffordable { bar: self.now, order, equity, margin_available });
         self.unqueue(order);
         false
     }
 
-    /// Closes opposite trades, oldest first; gives what is left to open.
-    fn net_against_opposite(&mut self, mut need: f64, fill: &Fill) -> f64 {
+    /// Closes opposite trades, oldest first; gives what is left to open, and whether it was counted
+    /// against a trade that had been split.
+    fn net_against_opposite(&mut self, mut need: f64, fill: &Fill) -> (f64, bool) {
+        let mut split = false;
         for id in self.open.clone() {
             let size = self.trade(id).size;
             if size.signum() == need.signum() {
                 continue;
             }
             if need.abs() >= size.abs() {
+                split |= self.trade(id).split;
                 self.close_trade(id, fill.exit(ExitReason::Reverse));
                 need += size;
             } else {
@@ -329,7 +327,7 @@ impl Sim<'_> {
                 break;
             }
         }
-        need
+        (need, split)
     }
 
     fn brackets_act_now(&mut self, id: OrderId, order: &Order, fill: &Fill) -> bool {
@@ -352,6 +350,13 @@ impl Sim<'_> {
             self.notices.push(Notice::BracketDelayed { bar: self.now, order: id });
         }
         false
+    }
+}
+
+fn level(price: Option<f64>) -> Result<Option<f64>, OrderError> {
+    match truthy(price) {
+        Some(p) if !(p > 0.0 && p < f64::INFINITY) => Err(OrderError::Level(p)),
+        level => Ok(level),
     }
 }
 

@@ -58,9 +58,9 @@ impl<'a> Sim<'a> {
             leverage: 1.0 / config.margin,
             cash: config.cash,
             equity: vec![f64::NAN; bars.len()],
+            now: bars.len().saturating_sub(1),
             bars,
             config,
-            now: 0,
             orders: Vec::new(),
             queue: Vec::new(),
             trades: Vec::new(),
@@ -134,14 +134,25 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// Index of the bar of the last step.
+    /// Index of the bar of the last step; before the first, of the last bar, which orders placed then are
+    /// checked against.
     pub fn now(&self) -> usize {
         self.now
+    }
+
+    /// Settings of the account.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Cash, open trades' entries not deducted.
     pub fn cash(&self) -> f64 {
         self.cash
+    }
+
+    /// Changes the cash, as a deposit or withdrawal would.
+    pub fn set_cash(&mut self, cash: f64) {
+        self.cash = cash;
     }
 
     /// Equity at the current bar's close.
@@ -184,6 +195,11 @@ impl<'a> Sim<'a> {
     }
 
     /// Closed trades in closing order.
+    pub fn closed_ids(&self) -> &[TradeId] {
+        &self.closed
+    }
+
+    /// Closed trades in closing order.
     pub fn closed_trades(&self) -> impl ExactSizeIterator<Item = &SimTrade> {
         self.closed.iter().map(|id| &self.trades[id.0 as usize])
     }
@@ -216,7 +232,7 @@ impl<'a> Sim<'a> {
     /// As [`stats`](Self::stats) for another kind of index and a yearly risk-free rate (a fraction).
     pub fn stats_with(&self, warmup: usize, index: IndexKind, risk_free_rate: f64) -> Stats {
         let trades: Vec<SimTrade> = self.closed_trades().copied().collect();
-        Stats::compute(&self.bars, index, &self.equity, &trades, warmup, risk_free_rate)
+        Stats::compute(&self.bars, index, self.bars.time, &self.equity, &trades, warmup, risk_free_rate)
     }
 
     /// The equity track as the engine's metrics take it.

@@ -92,7 +92,44 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// From a finished run's equity and its closed trades in closing order.
+    /// Names of all rows there can be, in their order.
+    pub const NAMES: &[&str] = &[
+        "Start",
+        "End",
+        "Duration",
+        "Exposure Time [%]",
+        "Equity Final [$]",
+        "Equity Peak [$]",
+        "Commissions [$]",
+        "Return [%]",
+        "Buy & Hold Return [%]",
+        "Return (Ann.) [%]",
+        "Volatility (Ann.) [%]",
+        "CAGR [%]",
+        "Sharpe Ratio",
+        "Sortino Ratio",
+        "Calmar Ratio",
+        "Alpha [%]",
+        "Beta",
+        "Max. Drawdown [%]",
+        "Avg. Drawdown [%]",
+        "Max. Drawdown Duration",
+        "Avg. Drawdown Duration",
+        "# Trades",
+        "Win Rate [%]",
+        "Best Trade [%]",
+        "Worst Trade [%]",
+        "Avg. Trade [%]",
+        "Max. Trade Duration",
+        "Avg. Trade Duration",
+        "Profit Factor",
+        "Expectancy [%]",
+        "SQN",
+        "Kelly Criterion",
+    ];
+
+    /// From a finished run's equity and its closed trades in closing order. `wall` is the bars' time in the
+    /// zone whose days, weeks and months count; `bars.time` for UTC.
     ///
     /// # Panics
     ///
@@ -100,6 +137,7 @@ impl Stats {
     pub fn compute(
         bars: &BarsView<'_>,
         index: IndexKind,
+        wall: &[i64],
         equity: &[f64],
         trades: &[SimTrade],
         warmup: usize,
@@ -110,7 +148,7 @@ impl Stats {
         let period = Period::of(bars.time);
         stats.put_account(bars, equity, warmup);
         stats.put_drawdowns(bars, equity, &period);
-        stats.put_annual(bars, equity, &period, risk_free_rate);
+        stats.put_annual(wall, equity, &period, risk_free_rate);
         stats.put_beta(bars, equity, risk_free_rate);
         stats.put_trades(bars, trades, &period);
         stats
@@ -182,11 +220,11 @@ impl Stats {
         (self.max_drawdown_duration, self.avg_drawdown_duration) = self.longest_and_mean(&lengths, period);
     }
 
-    fn put_annual(&mut self, bars: &BarsView<'_>, equity: &[f64], period: &Period, risk_free_rate: f64) {
+    fn put_annual(&mut self, wall: &[i64], equity: &[f64], period: &Period, risk_free_rate: f64) {
         let mut annual = 0.0;
         if self.index == IndexKind::Datetime {
-            let bins = period.bins(bars.time);
-            let returns = periods::returns(bins.rule, bars.time, equity);
+            let bins = period.bins(wall);
+            let returns = periods::returns(bins.rule, wall, equity);
             let (n, growth) = (bins.per_year, geometric_mean(&returns) + 1.0);
             annual = growth.powf(n) - 1.0;
             let spread = (variance(&returns) + growth.powi(2)).powf(n) - growth.powf(2.0 * n);
@@ -269,46 +307,46 @@ impl Stats {
             IndexKind::Datetime => Span::Time(length),
             IndexKind::Number => Span::Number(length as f64),
         };
-        let rows = [
-            ("Start", Index(self.start)),
-            ("End", Index(self.end)),
-            ("Duration", StatValue::Span(length)),
-            ("Exposure Time [%]", Number(self.exposure_time_pct)),
-            ("Equity Final [$]", Number(self.equity_final)),
-            ("Equity Peak [$]", Number(self.equity_peak)),
-            ("Commissions [$]", Number(self.commissions)),
-            ("Return [%]", Number(self.return_pct)),
-            ("Buy & Hold Return [%]", Number(self.buy_and_hold_return_pct)),
-            ("Return (Ann.) [%]", Number(self.return_ann_pct)),
-            ("Volatility (Ann.) [%]", Number(self.volatility_ann_pct)),
-            ("CAGR [%]", Number(self.cagr_pct)),
-            ("Sharpe Ratio", Number(self.sharpe_ratio)),
-            ("Sortino Ratio", Number(self.sortino_ratio)),
-            ("Calmar Ratio", Number(self.calmar_ratio)),
-            ("Alpha [%]", Number(self.alpha_pct)),
-            ("Beta", Number(self.beta)),
-            ("Max. Drawdown [%]", Number(self.max_drawdown_pct)),
-            ("Avg. Drawdown [%]", Number(self.avg_drawdown_pct)),
-            ("Max. Drawdown Duration", StatValue::Span(self.max_drawdown_duration)),
-            ("Avg. Drawdown Duration", StatValue::Span(self.avg_drawdown_duration)),
-            ("# Trades", Count(self.trades)),
-            ("Win Rate [%]", Number(self.win_rate_pct)),
-            ("Best Trade [%]", Number(self.best_trade_pct)),
-            ("Worst Trade [%]", Number(self.worst_trade_pct)),
-            ("Avg. Trade [%]", Number(self.avg_trade_pct)),
-            ("Max. Trade Duration", StatValue::Span(self.max_trade_duration)),
-            ("Avg. Trade Duration", StatValue::Span(self.avg_trade_duration)),
-            ("Profit Factor", Number(self.profit_factor)),
-            ("Expectancy [%]", Number(self.expectancy_pct)),
-            ("SQN", Number(self.sqn)),
-            ("Kelly Criterion", Number(self.kelly_criterion)),
+        let values = [
+            Index(self.start),
+            Index(self.end),
+            StatValue::Span(length),
+            Number(self.exposure_time_pct),
+            Number(self.equity_final),
+            Number(self.equity_peak),
+            Number(self.commissions),
+            Number(self.return_pct),
+            Number(self.buy_and_hold_return_pct),
+            Number(self.return_ann_pct),
+            Number(self.volatility_ann_pct),
+            Number(self.cagr_pct),
+            Number(self.sharpe_ratio),
+            Number(self.sortino_ratio),
+            Number(self.calmar_ratio),
+            Number(self.alpha_pct),
+            Number(self.beta),
+            Number(self.max_drawdown_pct),
+            Number(self.avg_drawdown_pct),
+            StatValue::Span(self.max_drawdown_duration),
+            StatValue::Span(self.avg_drawdown_duration),
+            Count(self.trades),
+            Number(self.win_rate_pct),
+            Number(self.best_trade_pct),
+            Number(self.worst_trade_pct),
+            Number(self.avg_trade_pct),
+            StatValue::Span(self.max_trade_duration),
+            StatValue::Span(self.avg_trade_duration),
+            Number(self.profit_factor),
+            Number(self.expectancy_pct),
+            Number(self.sqn),
+            Number(self.kelly_criterion),
         ];
         let shown = |name: &str| match name {
             "Commissions [$]" => self.commissions != 0.0,
             "CAGR [%]" => self.index == IndexKind::Datetime,
             _ => true,
         };
-        rows.into_iter().filter(|(name, _)| shown(name)).collect()
+        Self::NAMES.iter().copied().zip(values).filter(|(name, _)| shown(name)).collect()
     }
 }
 

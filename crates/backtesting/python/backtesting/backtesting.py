@@ -1,0 +1,175 @@
+"""`Backtest`: a strategy on data."""
+
+import inspect
+import warnings
+
+import numpy as np
+
+from . import _native
+from ._native import Order, Position, Trade  # noqa: F401
+from ._strategy import Strategy, indicators_of, warmup_bars
+from ._util import _Array, _Data, _Indicator, columns_of  # noqa: F401
+
+_Broker = _native._Broker
+for _kind in (_Broker, Order, Position, Strategy, Trade):
+    _kind.__module__ = __name__
+
+
+class Backtest:
+    """Runs `strategy`, a class derived from `Strategy`, on `data`, a frame with Open, High, Low, Close and, if known,
+    Volume. Sizes, commissions and order rules are those of backtesting.py 0.6.6."""
+
+    def __init__(
+        self,
+        data,
+        strategy,
+        *,
+        cash=10_000,
+        spread=0.0,
+        commission=0.0,
+        margin=1.0,
+        trade_on_close=False,
+        hedging=False,
+        exclusive_orders=False,
+        finalize_trades=False,
+    ):
+        if not (inspect.isclass(strategy) and issubclass(strategy, Strategy)):
+            raise TypeError("`strategy` must be a Strategy sub-type")
+        self._data = prepare(data, cash)
+        self._strategy = strategy
+        self._results = None
+        self._finalize_trades = bool(finalize_trades)
+        self._account = {
+            "cash": cash,
+            "spread": spread,
+            "commission": commission,
+            "margin": margin,
+            "trade_on_close": bool(trade_on_close),
+            "hedging": bool(hedging),
+            "exclusive_orders": bool(exclusive_orders),
+        }
+        self._bars = None
+
+    def run(self, **kwargs):
+        """Runs the strategy with these parameters; returns the statistics."""
+        from ._stats import statistics_of
+
+        strategy, warmup = self._simulate(kwargs)
+        self._results = statistics_of(strategy, self._data, warmup, self._rows_of_time)
+        return self._results
+
+    def _simulate(self, params):
+        if self._bars is None:
+            self._bars = bars_of(self._data)
+        bars, self._rows_of_time = self._bars
+        check_account(**self._account)
+        data = _Data(self._data, columns_of(self._data))
+        broker = _Broker(data=data, bars=bars, finalize_trades=self._finalize_trades, **self._account)
+        missing = getattr(self._strategy, "__abstractmethods__", ())
+        if missing:
+            names = ", ".join(sorted(missing))
+            raise TypeError(f"Can't instantiate abstract class {self._strategy.__name__} with abstract method {names}")
+        strategy = self._strategy(broker, data, params)
+        strategy.init()
+        warmup = warmup_bars(strategy)
+        with np.errstate(invalid="ignore"):
+            _native._run(strategy, broker, data, indicators_of(strategy), warmup + 1)
+        return strategy, warmup
+
+    def optimize(self, *, maximize="SQN", method="grid", max_tries=None, constraint=None, return_heatmap=False,
+                 return_optimization=False, random_state=None, **kwargs):
+        """Runs the strategy with every combination of the given parameter values; returns the best's statistics."""
+        from ._optimize import optimize
+
+        return optimize(
+            self, kwargs, maximize=maximize, method=method, max_tries=max_tries, constraint=constraint,
+            return_heatmap=return_heatmap, return_optimization=return_optimization, random_state=random_state,
+        )
+
+    def plot(self, *, results=None, filename=None, **kwargs):
+        """Draws nothing; checks only that there is a result."""
+        if results is None and self._results is None:
+            raise RuntimeError("First issue `backtest.run()` to obtain results.")
+
+
+def prepare(data, cash):
+    """A checked copy of the data, in order of time."""
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame):
+        raise TypeError("`data` must be a pandas.DataFrame with columns")
+    data = data.copy(deep=False)
+    index = data.index
+    numeric = pd.api.types.is_any_real_numeric_dtype(index.dtype)
+    # Text that reads as dates, and large numbers that are no plain count, become dates.
+    if not isinstance(index, pd.DatetimeIndex) and not isinstance(index, pd.RangeIndex) and (
+        not numeric or (index > pd.Timestamp("1975").timestamp()).mean() > 0.8
+    ):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                data.index = pd.to_datetime(index)
+        except ValueError:
+            pass
+    if "Volume" not in data:
+        data["Volume"] = np.nan
+    if len(data) == 0:
+        raise ValueError("OHLC `data` is empty")
+    missing = [name for name in ("Open", "High", "Low", "Close") if name not in data]
+    if missing:
+        hint = ""
+        lower = {str(name).strip().lower(): name for name in data}
+        found = [lower[name.lower()] for name in missing if name.lower() in lower]
+        if found:
+            hint = f"; rename {found} to {[str(name).strip().capitalize() for name in found]}"
+        raise ValueError(
+            "`data` must be a pandas.DataFrame with columns 'Open', 'High', 'Low', 'Close', and (optionally) 'Volume': "
+            f"{missing} missing{hint}"
+        )
+    if data[["Open", "High", "Low", "Close"]].isnull().values.any():
+        raise ValueError(
+            "Some OHLC values are missing (NaN). Please strip those lines with `df.dropna()` or fill them in with "
+            "`df.interpolate()` or whatever."
+        )
+    if np.any(data["Close"] > cash):
+        warnings.warn(
+            "Some prices are larger than initial cash value. Note that fractional trading is not supported by this "
+            "class. If you want to trade Bitcoin, increase initial cash, or trade μBTC or satoshis instead (see e.g. "
+            "class `backtesting.lib.FractionalBacktest`.",
+            stacklevel=3,
+        )
+    if not data.index.is_monotonic_increasing:
+        warnings.warn("Data index is not sorted in ascending order. Sorting.", stacklevel=3)
+        data = data.sort_index()
+    if not isinstance(data.index, pd.DatetimeIndex):
+        warnings.warn(
+            "Data index is not datetime. Assuming simple periods, but `pd.DateTimeIndex` is advised.", stacklevel=3
+        )
+    return data
+
+
+def bars_of(data):
+    """Prices for the engine, and how its times are read."""
+    from ._stats import times_of
+
+    times = times_of(data.index)
+    prices = [np.ascontiguousarray(data[name], dtype=float) for name in ("Open", "High", "Low", "Close")]
+    return _native._Bars(times.engine.tolist(), *prices), times
+
+
+def check_account(*, cash, commission, margin, **_others):
+    """Raises what the original raises for settings outside their range."""
+    assert cash > 0, f"cash should be > 0, is {cash}"
+    assert 0 < margin <= 1, f"margin should be between 0 and 1, is {margin}"
+    if callable(commission):
+        return
+    if isinstance(commission, (str, bytes)) or not isinstance(commission, (tuple, list, int, float, np.number)):
+        raise TypeError(
+            "`commission` must be a float percent of order value, a tuple of `(fixed, relative)` commission, or a "
+            "function that takes `(order_size, price)` and returns commission dollar value"
+        )
+    fixed, relative = (0, commission) if not isinstance(commission, (tuple, list)) else commission
+    assert fixed >= 0, "Need fixed cash commission in $ >= 0"
+    assert -0.1 <= relative < 0.1, (
+        f"commission should be between -10% (e.g. market-maker's rebates) and 10% (fees), is {relative}"
+    )
