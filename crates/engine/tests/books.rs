@@ -1,12 +1,15 @@
-//! Random orders on random bars never break the books, and leaping over silent bars changes nothing.
+//! Random orders on random bars under random rules never break the books, and neither leaping over silent bars nor
+//! filling market orders straight at the next open changes anything.
+//!
+//! `PROPTEST_CASES=20000 cargo test --release -p springtide-engine --test books` looks longer.
 
 use proptest::prelude::*;
 use springtide_domain::{BarsView, OwnedBars, SymbolInfo};
 use springtide_engine::{
     Account, Commission, QtyType, Rules, Side, Slippage,
     broker::{Broker, CloseCommand, EntryCommand, ExitCommand, NameId, OcaKind, RiskRule, Simulation},
-    metrics::equity_curve,
-    rules::PRESETS,
+    metrics::{self, Calendar, MetricsInput, equity_curve},
+    rules::{self, PRESETS},
 };
 
 #[derive(Clone, Debug)]
@@ -147,24 +150,50 @@ fn setting() -> impl Strategy<Value = (Account, Rules)> {
     let slippage =
         prop_oneof![Just(Slippage::Ticks(0.0)), Just(Slippage::Ticks(3.0)), Just(Slippage::Percent(0.05))];
     let margin = prop_oneof![Just(0.0), Just(100.0), Just(20.0)];
-    let flags = (any::<bool>(), any::<bool>(), 0..4u32, 0..3u32, 0..PRESETS.len());
-    (size, commission, slippage, margin, flags).prop_map(|(size, commission, slippage, margin, flags)| {
-        let account = Account {
-            initial_capital: 10_000.0,
-            qty_type: size.0,
-            qty_value: size.1,
-            commission,
-            slippage,
-            margin_long: margin,
-            margin_short: margin,
-            process_orders_on_close: flags.0,
-            close_entries_any: flags.1,
-            pyramiding: flags.2,
-            limit_verify_ticks: flags.3,
-            ..Account::default()
-        };
-        (account, Rules::preset(PRESETS[flags.4]).unwrap())
-    })
+    let flags = (any::<bool>(), any::<bool>(), 0..4u32, 0..3u32);
+    (size, commission, slippage, margin, flags, rules()).prop_map(
+        |(size, commission, slippage, margin, flags, rules)| {
+            let account = Account {
+                initial_capital: 10_000.0,
+                qty_type: size.0,
+                qty_value: size.1,
+                commission,
+                slippage,
+                margin_long: margin,
+                margin_short: margin,
+                process_orders_on_close: flags.0,
+                close_entries_any: flags.1,
+                pyramiding: flags.2,
+                limit_verify_ticks: flags.3,
+                ..Account::default()
+            };
+            (account, rules)
+        },
+    )
+}
+
+/// A preset as it is, or with any of its rules changed.
+fn rules() -> impl Strategy<Value = Rules> {
+    let preset = prop::sample::select(PRESETS).prop_map(|name| Rules::preset(name).unwrap());
+    let changes = prop::collection::vec(any::<Option<prop::sample::Index>>(), Rules::KEYS.len());
+    let changed = (preset.clone(), changes).prop_map(|(mut rules, changes)| {
+        for (key, change) in Rules::KEYS.iter().zip(changes) {
+            if let Some(change) = change {
+                let choices = choices(key);
+                rules.set(&format!("{key}={}", choices[change.index(choices.len())])).unwrap();
+            }
+        }
+        rules
+    });
+    prop_oneof![preset, changed]
+}
+
+/// What a rule may be, as its error message says.
+fn choices(key: &str) -> Vec<&'static str> {
+    match Rules::default().set(&format!("{key}=?")) {
+        Err(rules::RuleError::Value { choices, .. }) => choices,
+        other => panic!("{key}: {other:?}"),
+    }
 }
 
 fn apply(broker: &mut Broker<'_>, bars: BarsView<'_>, i: usize, command: &Command) {
@@ -192,7 +221,12 @@ fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-7 * a.abs().max(b.abs()).max(1.0)
 }
 
-fn check_books(broker: &mut Broker<'_>, bars: BarsView<'_>, i: usize) -> Result<(), TestCaseError> {
+fn check_books(
+    broker: &mut Broker<'_>,
+    bars: BarsView<'_>,
+    symbol: &SymbolInfo,
+    i: usize,
+) -> Result<(), TestCaseError> {
     let close = bars.close[i];
     let (position, equity) = (broker.position_size(), broker.equity());
     let mut value = 0.0;
@@ -202,7 +236,7 @@ fn check_books(broker: &mut Broker<'_>, bars: BarsView<'_>, i: usize) -> Result<
             t.qty > 0.0 && t.max_runup >= 0.0 && t.max_drawdown >= 0.0 && t.commission >= 0.0,
             "{t:?}"
         );
-        let profit = t.side.sign() * t.qty * (close - t.entry_price);
+        let profit = t.side.sign() * t.qty * (close - t.entry_price) * symbol.point_value;
         prop_assert!(
             profit <= t.max_runup + 1e-6 && -profit <= t.max_drawdown + 1e-6,
             "bar {i}: {t:?} at {close}"
@@ -221,7 +255,12 @@ fn check_books(broker: &mut Broker<'_>, bars: BarsView<'_>, i: usize) -> Result<
     Ok(())
 }
 
-fn check_result(s: &Simulation, bars: BarsView<'_>, account: &Account) -> Result<(), TestCaseError> {
+fn check_result(
+    s: &Simulation,
+    bars: BarsView<'_>,
+    account: &Account,
+    symbol: &SymbolInfo,
+) -> Result<(), TestCaseError> {
     let paid: f64 = s.trades.iter().map(|t| t.commission).chain(s.open.iter().map(|t| t.commission)).sum();
     prop_assert!(near(paid, s.commission_paid));
     let slip = |price: f64| match account.slippage {
@@ -235,7 +274,7 @@ fn check_result(s: &Simulation, bars: BarsView<'_>, account: &Account) -> Result
             let slack = slip(price) * 1.01 + 1e-9;
             prop_assert!(price >= low - slack && price <= high + slack, "bar {bar} {low}..{high}: {t:?}");
         }
-        let gross = t.side.sign() * t.qty * (t.exit_price - t.entry_price);
+        let gross = t.side.sign() * t.qty * (t.exit_price - t.entry_price) * symbol.point_value;
         prop_assert!(near(gross - t.commission, t.profit));
         prop_assert!(gross <= t.max_runup + 1e-6 && -gross <= t.max_drawdown + 1e-6, "{t:?}");
     }
@@ -248,17 +287,17 @@ fn step(
     bars: BarsView<'_>,
     account: &Account,
     rules: &Rules,
+    symbol: &SymbolInfo,
     script: &[(usize, Command)],
 ) -> Result<Simulation, TestCaseError> {
-    let mut broker =
-        Broker::new(bars, account, rules, &SymbolInfo { min_qty: 0.01, ..SymbolInfo::default() });
+    let mut broker = Broker::new(bars, account, rules, symbol);
     let mut curve = Vec::new();
     for i in 0..bars.len() {
         broker.open_bar(i);
-        check_books(&mut broker, bars, i)?;
+        check_books(&mut broker, bars, symbol, i)?;
         script.iter().filter(|(bar, _)| *bar == i).for_each(|(_, c)| apply(&mut broker, bars, i, c));
         broker.close_bar(i);
-        check_books(&mut broker, bars, i)?;
+        check_books(&mut broker, bars, symbol, i)?;
         curve.push(broker.equity());
     }
     let result = broker.finish();
@@ -269,40 +308,146 @@ fn step(
     Ok(result)
 }
 
-/// From command to command.
-fn leap(bars: BarsView<'_>, account: &Account, rules: &Rules, script: &[(usize, Command)]) -> Simulation {
-    let mut broker =
-        Broker::new(bars, account, rules, &SymbolInfo { min_qty: 0.01, ..SymbolInfo::default() });
+/// From command to command; where `through` says so, a bar's only market order goes straight to the next open.
+fn leap(
+    bars: BarsView<'_>,
+    account: &Account,
+    rules: &Rules,
+    symbol: &SymbolInfo,
+    script: &[(usize, Command)],
+    through: bool,
+) -> Simulation {
+    let mut broker = Broker::new(bars, account, rules, symbol);
     let mut targets: Vec<usize> =
         script.iter().map(|(bar, _)| *bar).filter(|bar| *bar < bars.len()).collect();
     targets.dedup();
     for target in targets.into_iter().chain([bars.len()]) {
-        let mut reached = broker.advance(target);
-        while reached < target {
-            broker.close_bar(reached);
-            reached = broker.advance(target);
+        if broker.current_bar() != Some(target) {
+            let mut reached = broker.advance(target);
+            while reached < target {
+                broker.close_bar(reached);
+                reached = broker.advance(target);
+            }
+            if target < bars.len() {
+                broker.open_bar(target);
+            }
         }
         if target < bars.len() {
-            broker.open_bar(target);
-            script
-                .iter()
-                .filter(|(bar, _)| *bar == target)
-                .for_each(|(_, c)| apply(&mut broker, bars, target, c));
-            broker.close_bar(target);
+            let given: Vec<_> = script.iter().filter(|(bar, _)| *bar == target).map(|(_, c)| c).collect();
+            let gone = through
+                && match given[..] {
+                    [Command::Entry(c, [None, None])] => broker.enter_through(*c),
+                    [Command::Close(c)] => broker.close_through(*c),
+                    _ => false,
+                };
+            if !gone {
+                given.into_iter().for_each(|c| apply(&mut broker, bars, target, c));
+                broker.close_bar(target);
+            }
         }
     }
     broker.finish()
 }
 
+/// The lists and metrics of two runs, bit for bit.
+fn same_bits(
+    a: &Simulation,
+    b: &Simulation,
+    bars: BarsView<'_>,
+    account: &Account,
+) -> Result<(), TestCaseError> {
+    let calendar = Calendar::new(&bars);
+    let shown = |s: &Simulation| {
+        let input = MetricsInput {
+            commission_paid: s.commission_paid,
+            open_trades: s.open.len() as u32,
+            open_profit: s.open_profit,
+            ..MetricsInput::new(account.initial_capital)
+        };
+        let metrics = metrics::compute(&bars, &calendar, &s.trades, &s.segments, &input);
+        // Printed, every bit shows: zeros with their sign, and na.
+        format!("{s:?} {metrics:?}")
+    };
+    let (a, b) = (shown(a), shown(b));
+    let at = a.bytes().zip(b.bytes()).position(|(a, b)| a != b).unwrap_or(a.len()).saturating_sub(80);
+    prop_assert!(a == b, "\n{}\n{}", &a[at..a.len().min(at + 400)], &b[at..b.len().min(at + 400)]);
+    Ok(())
+}
+
+/// Cases of a test in CI; more when the environment says so.
+fn cases(at_least: u32) -> ProptestConfig {
+    ProptestConfig { cases: ProptestConfig::default().cases.max(at_least), ..ProptestConfig::default() }
+}
+
+/// What a script that gives only market orders can do, one order on most bars.
+fn market_script() -> impl Strategy<Value = Vec<(usize, Command)>> {
+    let order = prop_oneof![
+        3 => (id(), side(), qty(), prop_oneof![9 => Just(true), 1 => Just(false)]).prop_map(|(id, side, qty, is_entry)| {
+            let names = (NameId(0), NameId(0));
+            let command = EntryCommand {
+                id,
+                comment: names.0,
+                side,
+                qty,
+                limit: None,
+                stop: None,
+                oca_name: names.1,
+                oca: OcaKind::None,
+                is_entry,
+            };
+            Command::Entry(command, [None, None])
+        }),
+        2 => (prop::option::of(id()), qty(), prop::option::weighted(0.2, 0..120u32)).prop_map(|(id, qty, percent)| {
+            let qty_percent = percent.map(f64::from);
+            Command::Close(CloseCommand { id, comment: NameId(0), qty, qty_percent, immediately: false })
+        }),
+    ];
+    prop::collection::vec((0..120usize, order), 0..80).prop_map(|mut all| {
+        all.sort_by_key(|(bar, _)| *bar);
+        all
+    })
+}
+
+fn symbols() -> impl Strategy<Value = SymbolInfo> {
+    let (min_qty, point_value) =
+        (prop::sample::select(vec![0.01, 0.3, 1.0]), prop::sample::select(vec![1.0, 5.0, 0.1]));
+    (min_qty, point_value).prop_map(|(min_qty, point_value)| SymbolInfo {
+        min_qty,
+        point_value,
+        ..SymbolInfo::default()
+    })
+}
+
+fn compare(
+    bars: BarsView<'_>,
+    (account, rules): &(Account, Rules),
+    symbol: &SymbolInfo,
+    script: &[(usize, Command)],
+) -> Result<(), TestCaseError> {
+    let stepped = step(bars, account, rules, symbol, script)?;
+    check_result(&stepped, bars, account, symbol)?;
+    for through in [false, true] {
+        let other = leap(bars, account, rules, symbol, script, through);
+        same_bits(&stepped, &other, bars, account)?;
+    }
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_000), ..ProptestConfig::default() })]
+    #![proptest_config(cases(1_000))]
 
     #[test]
-    fn books_hold_and_leaps_change_nothing(bars in bars(), (account, rules) in setting(), script in script()) {
-        let view = bars.view();
-        let stepped = step(view, &account, &rules, &script)?;
-        check_result(&stepped, view, &account)?;
-        let leaped = leap(view, &account, &rules, &script);
-        prop_assert_eq!(stepped, leaped);
+    fn books_hold_and_leaps_change_nothing(bars in bars(), setting in setting(), symbol in symbols(), script in script()) {
+        compare(bars.view(), &setting, &symbol, &script)?;
+    }
+
+    #[test]
+    fn market_orders_may_go_straight_to_the_next_open(
+        bars in bars(),
+        setting in setting(),
+        symbol in symbols(),
+        script in market_script(),
+    ) {
+        compare(bars.view(), &setting, &symbol, &script)?;
     }
 }

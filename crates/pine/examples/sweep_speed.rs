@@ -1,7 +1,7 @@
 //! The SMA cross sweep and the single run, from Pine source text to metrics.
 //!
-//! `sweep_speed BTC-USD-15m.csv` measures; `--values PRESET` prints `fast,slow,equity,entries` of 10/30 and of every
-//! combination instead, for `bench/vectorbt_sma_cross.py`.
+//! `sweep_speed BTC-USD-15m.csv` measures, with `--preset NAME` that one alone; `--values PRESET` prints
+//! `fast,slow,equity,entries` of 10/30 and of every combination instead, for `bench/vectorbt_sma_cross.py`.
 
 use springtide_domain::{Bars, OwnedBars, ParamValue, Params, SymbolInfo, Timeframe};
 use springtide_engine::{
@@ -137,7 +137,10 @@ fn main() {
         }
         return;
     }
-    let presets = ["vectorbt", "tradingview"];
+    let presets = match args.as_slice() {
+        [flag, preset] if flag == "--preset" => vec![preset.as_str()],
+        _ => vec!["vectorbt", "tradingview"],
+    };
     presets.iter().for_each(|preset| one_run(&source, &bars, preset));
     let combos = combos();
     for preset in presets {

@@ -1,6 +1,9 @@
 //! Moving averages and regressions.
 
+use super::Sums;
 use super::core::{Args, Fixed, Kernel, Len, Outs, Ring, WinSum, is_na, truth};
+use super::lanes::window_sums;
+use super::state::LANES;
 use super::sweep;
 use springtide_domain::BarsView;
 
@@ -48,8 +51,43 @@ impl Kernel for Sma {
 fn sum_column(len: Len, x: Option<&[f64]>, out: &mut [f64], done: impl Fn(f64, f64) -> f64) -> bool {
     let (Some(x), Some(n)) = (x, len.known()) else { return false };
     let (Some(lead), true) = (sweep::lead(x), n > 1) else { return false };
-    WinSum::column(len.sums(), &x[lead..], n, &mut out[lead..], |sum| done(sum, n as f64));
+    let x = &x[lead..];
+    if n <= x.len() {
+        window_sums(len.sums(), x, [n], [&mut out[lead..]], done);
+    }
     true
+}
+
+/// [`Sma`] or [`Sum`] for several lengths of one source, each as its own column form gives it. `None` where that has
+/// no form for these values and lengths.
+pub(super) fn sum_columns(mean: bool, sums: Sums, x: &[f64], lengths: &[f64]) -> Option<Vec<Vec<f64>>> {
+    let lead = sweep::lead(x)?;
+    let n: Vec<usize> = lengths.iter().map(|l| Len::of(*l)).collect();
+    let values = &x[lead..];
+    if n.iter().any(|n| *n < 2 || *n > values.len()) {
+        return None;
+    }
+    let mut outs = vec![vec![f64::NAN; x.len()]; n.len()];
+    for (n, outs) in n.chunks(LANES).zip(outs.chunks_mut(LANES)) {
+        // One instance for each number of lanes.
+        macro_rules! lanes {
+            ($($name:ident)+) => {
+                if let ([$($name),+], Ok(n)) = (&mut *outs, n.try_into()) {
+                    let outs = [$(&mut $name[lead..]),+];
+                    if mean {
+                        window_sums(sums, values, n, outs, |sum, n| sum / n);
+                    } else {
+                        window_sums(sums, values, n, outs, |sum, _| sum);
+                    }
+                }
+            };
+        }
+        lanes!(a);
+        lanes!(a b);
+        lanes!(a b c);
+        lanes!(a b c d);
+    }
+    Some(outs)
 }
 
 /// Rolling sum.

@@ -271,20 +271,6 @@ impl WinSum {
         self.past.push(x);
     }
 
-    /// `done(sum)` for every bar with a full window of `n` > 1 values, as [`WinSum::next`] gives the
-    /// sum for a column without na; other bars are left alone.
-    #[inline(always)]
-    pub(super) fn column(sums: Sums, x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
-        if n == 0 || x.len() < n {
-            return;
-        }
-        match sums {
-            Sums::Exact => exact_column(x, n, out, done),
-            Sums::Rolling => rolling_column(x, n, out, done),
-            Sums::TradingView => compensated_column(x, n, out, done),
-        }
-    }
-
     #[inline(always)]
     fn add_rolling(&mut self, x: f64, n: usize) {
         if self.past.count() >= n {
@@ -344,69 +330,23 @@ impl WinSum {
 
 /// Moves an exact sum on by one value.
 #[inline(always)]
-fn slide(sum: f64, rest: f64, x: f64, gone: f64) -> (f64, f64) {
+pub(super) fn slide(sum: f64, rest: f64, x: f64, gone: f64) -> (f64, f64) {
     let (d, e) = two_sum(x, -gone);
     let (s, f) = two_sum(sum, d);
     (s, rest + (e + f))
 }
 
-#[inline(always)]
-fn exact_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
-    let (first, rest) = x.split_at(n);
-    let (mut s, mut r) = (0.0, 0.0);
-    for v in first {
-        (s, r) = slide(s, r, *v, 0.0);
-    }
-    out[n - 1] = done(s + r);
-    for ((v, gone), out) in rest.iter().zip(x).zip(&mut out[n..]) {
-        (s, r) = slide(s, r, *v, *gone);
-        *out = done(s + r);
-    }
-}
-
-#[inline(always)]
-fn rolling_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
-    let (first, rest) = x.split_at(n);
-    let mut s = first.iter().fold(0.0, |s, v| s + v);
-    out[n - 1] = done(s);
-    for ((v, gone), out) in rest.iter().zip(x).zip(&mut out[n..]) {
-        s = (s - gone) + v;
-        *out = done(s);
-    }
-}
-
-#[inline(always)]
-fn compensated_column(x: &[f64], n: usize, out: &mut [f64], done: impl Fn(f64) -> f64) {
-    let (mut s, mut c) = (0.0, 0.0);
-    let mut entries = vec![0.0; n + x.len()];
-    for (i, v) in x.iter().enumerate() {
-        let entry;
-        if starts_afresh(*v, c) {
-            (s, c, entry) = (
-                x[(i + 1).saturating_sub(n)..=i].iter().rev().copied().reduce(|s, v| v + s).unwrap_or(0.0),
-                0.0,
-                *v,
-            );
-        } else {
-            (s, c, entry) = compensate(s, c, *v, entries[i]);
-        }
-        entries[i + n] = entry;
-        if i + 1 >= n {
-            out[i] = done(s);
-        }
-    }
-}
-
 /// TradingView's accumulator gives up its compensation `c` before taking `x` in.
 #[inline(always)]
-fn starts_afresh(x: f64, c: f64) -> bool {
+pub(super) fn starts_afresh(x: f64, c: f64) -> bool {
     let shift = x + c.abs();
-    c != 0.0 && x != 0.0 && shift != 0.0 && c.abs() - (shift - x) > 0.0
+    // Without short cuts, so that several become vector code.
+    (c != 0.0) & (x != 0.0) & (shift != 0.0) & (c.abs() - (shift - x) > 0.0)
 }
 
 /// One step of TradingView's accumulator: sum, compensation and the entry for `x`.
 #[inline(always)]
-fn compensate(s: f64, c: f64, x: f64, gone: f64) -> (f64, f64, f64) {
+pub(super) fn compensate(s: f64, c: f64, x: f64, gone: f64) -> (f64, f64, f64) {
     let y = -gone - c;
     let t = s + y;
     let e = (t - s) - y;

@@ -27,6 +27,7 @@ mod core;
 mod events;
 mod extremes;
 mod func;
+mod lanes;
 mod momentum;
 mod rank;
 mod spread;
@@ -42,4 +43,4 @@ mod tests;
 
 pub use crate::rules::Sums;
 pub use func::{Param, ParamKind, TaFunc, validate};
-pub use state::{ColumnArg, TaState, run_column, run_column_with};
+pub use state::{ColumnArg, LANES, TaState, run_column, run_column_with, run_lengths};

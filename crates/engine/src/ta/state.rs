@@ -226,6 +226,19 @@ pub fn run_column_with(
     drive_any(func, Fixed { args: fixed, sums }, bars, args, outs);
 }
 
+/// Lengths that [`run_lengths`] computes for hardly more than the price of one.
+pub const LANES: usize = 4;
+
+/// Columns of one function over one source for several lengths, in [`LANES`] at a time: for each length bit for bit
+/// what [`run_column_with`] gives when it is constant. `None` for functions, lengths and sources that have no such form.
+pub fn run_lengths(func: TaFunc, sums: Sums, source: &[f64], lengths: &[f64]) -> Option<Vec<Vec<f64>>> {
+    match func {
+        TaFunc::Sma => averages::sum_columns(true, sums, source, lengths),
+        TaFunc::Sum => averages::sum_columns(false, sums, source, lengths),
+        _ => None,
+    }
+}
+
 /// Loops over one kernel's steps. Monomorphised per kernel, so that its state stays in registers.
 fn drive<K: Kernel>(fixed: Fixed<'_>, bars: &BarsView<'_>, args: &[ColumnArg<'_>], outs: &mut [Vec<f64>]) {
     let len = bars.len();

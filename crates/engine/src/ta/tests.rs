@@ -1,7 +1,9 @@
 //! Tests that need no reference data: values worked out by hand or measured on TradingView and
 //! quoted, and the agreement of the drivers on random series.
 
-use super::{ColumnArg, ParamKind, Sums, TaFunc, TaState, run_column, run_column_with, validate};
+use super::{
+    ColumnArg, ParamKind, Sums, TaFunc, TaState, run_column, run_column_with, run_lengths, validate,
+};
 use proptest::prelude::*;
 use springtide_domain::OwnedBars;
 
@@ -443,4 +445,28 @@ fn drivers_agree_for_every_function() {
             panic!("{func:?}: {error}");
         }
     }
+}
+
+/// Several lengths at once are what each is alone; lengths beyond the column are refused, not computed wrongly.
+#[test]
+fn lengths_agree_together_and_alone() {
+    for func in [TaFunc::Sma, TaFunc::Sum] {
+        let mut runner = proptest::test_runner::TestRunner::new_with_rng(
+            proptest::test_runner::Config { cases: 300, failure_persistence: None, ..Default::default() },
+            proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
+        );
+        let lengths = proptest::collection::vec(2_u32..24, 1..8);
+        let outcome = runner.run(&(case(func), lengths), |(case, lengths)| {
+            let lengths: Vec<f64> = lengths.into_iter().map(f64::from).collect();
+            let Some(found) = run_lengths(func, case.sums, &case.columns[0], &lengths) else { return Ok(()) };
+            for (length, found) in lengths.iter().zip(&found) {
+                let alone = column(func, case.sums, &case.bars, &[&case.columns[0]], &[*length]);
+                prop_assert!(equal_columns(&[alone], std::slice::from_ref(found)), "{length} of {lengths:?}");
+            }
+            Ok(())
+        });
+        outcome.unwrap_or_else(|error| panic!("{func:?}: {error}"));
+    }
+    assert!(run_lengths(TaFunc::Sma, Sums::Exact, &[1.0, 2.0], &[2.0, 3.0]).is_none());
+    assert!(run_lengths(TaFunc::Ema, Sums::Exact, &[1.0, 2.0], &[2.0]).is_none());
 }

@@ -12,6 +12,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+mod family;
+
+use family::{Families, Family};
+
 /// What a column is made of: equal nodes on one data set are equal columns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Node {
@@ -78,6 +82,7 @@ pub struct ColumnStore {
 struct Inner {
     ids: FxHashMap<Node, u32>,
     slots: FxHashMap<u32, Slot>,
+    families: Families,
     next: u32,
     bytes: usize,
 }
@@ -135,6 +140,30 @@ impl ColumnStore {
             }
         };
         Some(Arc::clone(slot.get_or_init(|| Arc::new(make()))))
+    }
+
+    /// Keeps a column that was computed along with another, unless the store has it or has no room.
+    fn keep(&self, id: u32, bytes: usize, column: &Arc<Column>) {
+        let mut inner = self.lock();
+        if inner.bytes + bytes <= self.budget_bytes && !inner.slots.contains_key(&id) {
+            inner.bytes += bytes;
+            inner.slots.insert(id, Arc::new(OnceLock::from(Arc::clone(column))));
+        }
+    }
+
+    /// Whether the column is there or being computed.
+    fn has(&self, id: u32) -> bool {
+        self.lock().slots.contains_key(&id)
+    }
+
+    /// Lengths that runs to come will ask for, by those that were asked for until now; `length` is then one of these.
+    /// None when there is no room for the columns.
+    fn foresee(&self, family: Family, length: f64, most: usize, bytes: usize) -> Vec<f64> {
+        let mut inner = self.lock();
+        if inner.bytes + most * bytes > self.budget_bytes {
+            return Vec::new();
+        }
+        inner.families.foresee(family, length, most)
     }
 }
 
@@ -226,10 +255,24 @@ pub(super) fn compute<'a>(
     get: GetColumn<'_>,
 ) -> Vec<Data<'a>> {
     let mut out: Vec<Data<'a>> = Vec::with_capacity(recipes.list.len());
-    for (id, recipe) in &recipes.list {
+    // Columns of this run that were computed along with an earlier one.
+    let mut early = FxHashMap::default();
+    for (at, (id, recipe)) in recipes.list.iter().enumerate() {
         let data = match recipe {
             Recipe::Bar(field) => bar_column(*field, bars),
-            Recipe::Ta(func, args, k, sums) => ta_column(*id, (*func, *sums), args, *k, bars, store, &out),
+            Recipe::Ta(func, args, k, sums) => match early.remove(id) {
+                Some(column) => Data::Shared(column),
+                None => {
+                    let make = || match family::together(recipes, at, store, &out) {
+                        Some((column, others)) => {
+                            early.extend(others);
+                            column
+                        }
+                        None => ta_column((*func, *sums), args, *k, bars, &out),
+                    };
+                    shared(*id, bars.len() * COLUMN_BYTES, store, make)
+                }
+            },
             Recipe::Given(column) => Data::Shared(Arc::clone(column)),
             Recipe::Get(name) => own(get(name)),
             other => own(elementwise(other, bars.len(), &out)),
@@ -262,38 +305,34 @@ fn bar_column<'a>(field: BarField, bars: &BarsView<'a>) -> Data<'a> {
     }
 }
 
-fn ta_column<'a>(
-    id: u32,
+fn shared<'a>(id: u32, bytes: usize, store: &ColumnStore, mut make: impl FnMut() -> Column) -> Data<'a> {
+    Data::Shared(store.shared(id, bytes, &mut make).unwrap_or_else(|| Arc::new(make())))
+}
+
+fn ta_column(
     (func, sums): (TaFunc, Sums),
     args: &[Operand],
     k: u8,
-    bars: &BarsView<'a>,
-    store: &ColumnStore,
-    done: &[Data<'a>],
-) -> Data<'a> {
-    let make = || {
-        let fixed: Vec<Option<f64>> = args
-            .iter()
-            .map(|a| match a {
-                Operand::Const(x) => Some(*x),
-                Operand::Col(_) => None,
-            })
-            .collect();
-        let inputs: Vec<ColumnArg<'_>> = args
-            .iter()
-            .map(|a| match a {
-                Operand::Const(x) => ColumnArg::Const(*x),
-                Operand::Col(c) => ColumnArg::Col(done[*c].values()),
-            })
-            .collect();
-        let mut outs = vec![Vec::new(); func.outputs()];
-        run_column_with(func, sums, &fixed, bars, &inputs, &mut outs);
-        Column::new(outs.swap_remove(usize::from(k)))
-    };
-    match store.shared(id, bars.len() * COLUMN_BYTES, make) {
-        Some(column) => Data::Shared(column),
-        None => Data::Shared(Arc::new(make())),
-    }
+    bars: &BarsView<'_>,
+    done: &[Data<'_>],
+) -> Column {
+    let fixed: Vec<Option<f64>> = args
+        .iter()
+        .map(|a| match a {
+            Operand::Const(x) => Some(*x),
+            Operand::Col(_) => None,
+        })
+        .collect();
+    let inputs: Vec<ColumnArg<'_>> = args
+        .iter()
+        .map(|a| match a {
+            Operand::Const(x) => ColumnArg::Const(*x),
+            Operand::Col(c) => ColumnArg::Col(done[*c].values()),
+        })
+        .collect();
+    let mut outs = vec![Vec::new(); func.outputs()];
+    run_column_with(func, sums, &fixed, bars, &inputs, &mut outs);
+    Column::new(outs.swap_remove(usize::from(k)))
 }
 
 /// Reads an operand on a bar.

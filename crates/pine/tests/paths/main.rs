@@ -1,12 +1,18 @@
 //! For random programs and bars every way of running gives the same bits: whole columns or bar by bar, leaping over
-//! quiet bars or not, indicators shared with earlier runs or not, plots kept or sliced away.
+//! quiet bars or not, indicators shared with earlier runs or not, plots kept or sliced away, market orders sent
+//! straight from masks or not.
+//!
+//! `PROPTEST_CASES=5000 cargo test --release -p springtide-pine --test paths` looks longer.
 
 mod market;
 mod program;
 
-use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use proptest::{prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner};
 use springtide_domain::{OwnedBars, Params, Severity, SymbolInfo, Timeframe};
-use springtide_engine::{Rules, rules::Sums};
+use springtide_engine::{
+    Rules,
+    rules::{RuleError, Sums},
+};
 use springtide_pine::{
     check::{CompileOptions, compile_with},
     ir::Program,
@@ -141,7 +147,7 @@ struct Case {
 
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "rules {}, sums {:?}, bars:", self.rules.name, self.rules.sums)?;
+        writeln!(f, "rules {:?}, bars:", self.rules)?;
         let b = &self.bars;
         (0..b.time.len()).try_for_each(|i| {
             let minutes = (b.time[i] - b.time[0]) / 60_000;
@@ -151,12 +157,21 @@ impl std::fmt::Debug for Case {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let rules = prop_oneof![3 => Just("tradingview"), 1 => proptest::sample::select(PRESETS.to_vec())];
+    let preset = prop_oneof![3 => Just("tradingview"), 1 => proptest::sample::select(PRESETS.to_vec())];
     let sums = proptest::sample::select(SUMS.to_vec());
-    (program::script(), market::bars(), rules, sums).prop_map(|(script, bars, preset, sums)| Case {
+    let rules = prop_oneof![2 => (preset, sums).prop_map(|(p, s)| rules_with(p, s)), 1 => any_rules()];
+    (program::script(), market::bars(), rules).prop_map(|(script, bars, rules)| Case {
         source: script.to_string(),
         bars,
-        rules: rules_with(preset, sums),
+        rules,
+    })
+}
+
+fn market_case() -> impl Strategy<Value = Case> {
+    (program::market_orders(), market::bars(), any_rules()).prop_map(|(script, bars, rules)| Case {
+        source: script.to_string(),
+        bars,
+        rules,
     })
 }
 
@@ -164,10 +179,45 @@ fn rules_with(preset: &str, sums: Sums) -> Rules {
     Rules { sums, ..Rules::preset(preset).expect("a preset") }
 }
 
+/// A preset with any of its rules changed.
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let changes = proptest::collection::vec(any::<Option<Index>>(), Rules::KEYS.len());
+    (proptest::sample::select(PRESETS.to_vec()), changes).prop_map(|(preset, changes)| {
+        let mut rules = Rules::preset(preset).expect("a preset");
+        for (key, change) in Rules::KEYS.iter().zip(changes) {
+            // The error names what a rule may be.
+            let choices = match rules.clone().set(&format!("{key}=?")) {
+                Err(RuleError::Value { choices, .. }) => choices,
+                other => panic!("{key}: {other:?}"),
+            };
+            if let Some(change) = change {
+                rules.set(&format!("{key}={}", choices[change.index(choices.len())])).expect("a choice");
+            }
+        }
+        rules
+    })
+}
+
+/// Cases of a test in CI; more when the environment says so.
+fn cases(at_least: u32) -> ProptestConfig {
+    let cases = ProptestConfig::default().cases;
+    // 256 is what proptest takes when it is told nothing.
+    let cases = if cases > 256 { cases } else { at_least };
+    ProptestConfig { cases, max_shrink_time: 60_000, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, max_shrink_time: 60_000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(192))]
     #[test]
     fn all_ways_of_running_agree(case in case()) {
+        check(&case.source, &case.bars, &case.rules).map_err(TestCaseError::fail)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(256))]
+    #[test]
+    fn market_orders_agree_under_any_rules(case in market_case()) {
         check(&case.source, &case.bars, &case.rules).map_err(TestCaseError::fail)?;
     }
 }
@@ -196,16 +246,19 @@ fn programs_that_once_differed_agree() {
 /// The comparison says nothing about programs that do nothing: most trade, and some trade a lot.
 #[test]
 fn random_programs_trade() {
-    let mut runner = TestRunner::deterministic();
-    let (mut trading, mut busy) = (0, 0);
-    for _ in 0..200 {
-        let case = case().new_tree(&mut runner).expect("a case").current();
-        let program = compile(&case.source, false).expect("compiles");
-        let store = ColumnStore::new(0);
-        let way = Way { name: "columns", program: &program, hoist: true, store: &store };
-        let trades = go(&way, &case.bars, &case.rules).trades.iter().filter(|t| t.contains(" at ")).count();
-        trading += u32::from(trades > 0);
-        busy += u32::from(trades > 5);
+    for (cases, least, busiest) in [(case().boxed(), 80, 30), (market_case().boxed(), 100, 60)] {
+        let mut runner = TestRunner::deterministic();
+        let (mut trading, mut busy) = (0, 0);
+        for _ in 0..200 {
+            let case = cases.new_tree(&mut runner).expect("a case").current();
+            let program = compile(&case.source, false).expect("compiles");
+            let store = ColumnStore::new(0);
+            let way = Way { name: "columns", program: &program, hoist: true, store: &store };
+            let trades =
+                go(&way, &case.bars, &case.rules).trades.iter().filter(|t| t.contains(" at ")).count();
+            trading += u32::from(trades > 0);
+            busy += u32::from(trades > 5);
+        }
+        assert!(trading > least && busy > busiest, "{trading} of 200 trade, {busy} more than five times");
     }
-    assert!(trading > 80 && busy > 30, "{trading} of 200 trade, {busy} more than five times");
 }

@@ -304,8 +304,8 @@ fn lines(depth: u32, at_most: usize) -> BoxedStrategy<Vec<Line>> {
     vec(line, 0..at_most).boxed()
 }
 
-/// Scripts that look at the market alone to decide when to trade: their quiet bars are leapt over.
-fn calm() -> BoxedStrategy<Vec<Line>> {
+/// Numbers and conditions of the market alone.
+fn market_expressions() -> (BoxedStrategy<Node>, BoxedStrategy<Node>) {
     let market = |table: &'static [&'static str]| -> Vec<&'static str> {
         table
             .iter()
@@ -317,6 +317,12 @@ fn calm() -> BoxedStrategy<Vec<Line>> {
     let num = prop_oneof![leaf.clone(), filled(&market(NUM_NODES), Some(&leaf), Some(&flag))].boxed();
     let cond =
         prop_oneof![1 => flag.clone(), 3 => filled(&market(BOOL_NODES), Some(&num), Some(&flag))].boxed();
+    (num, cond)
+}
+
+/// Scripts that look at the market alone to decide when to trade: their quiet bars are leapt over.
+fn calm() -> BoxedStrategy<Vec<Line>> {
+    let (num, cond) = market_expressions();
     let held = filled(
         &[
             "(strategy.position_size > 0)",
@@ -333,12 +339,75 @@ fn calm() -> BoxedStrategy<Vec<Line>> {
     let order = filled(&orders, Some(&num), None).prop_map(Line::Do).boxed();
     let when = prop_oneof![4 => cond.clone(), 1 => held, 1 => filled(&BOOL_NODES[4..6], None, Some(&expressions(1).1))];
     let line = prop_oneof![
-        2 => num.prop_map(|e| Line::Declare(false, e)),
+        2 => num.clone().prop_map(|e| Line::Declare(false, e)),
         1 => cond.prop_map(Line::Flag),
         4 => (when, vec(order, 1..3)).prop_map(|(c, orders)| Line::If(c, orders, Vec::new())),
-        1 => filled(&exits, Some(&leaf), None).prop_map(Line::Do),
+        1 => filled(&exits, Some(&num), None).prop_map(Line::Do),
     ];
     vec(line, 1..9).boxed()
+}
+
+/// Orders that fill at market prices and depend on nothing: scripts with nothing else send them without running.
+const MARKET_ORDERS: &[&str] = &[
+    "strategy.entry(\"L\", strategy.long)",
+    "strategy.entry(\"S\", strategy.short)",
+    "strategy.entry(\"L\", strategy.long, qty = 1 + {k})",
+    "strategy.entry(\"M\", strategy.short, qty = 0.37)",
+    "strategy.order(\"O\", strategy.long, qty = 1 + {k})",
+    "strategy.order(\"P\", strategy.short)",
+    "strategy.close(\"L\")",
+    "strategy.close(\"S\", qty_percent = 50)",
+    "strategy.close(\"L\", qty = 1)",
+    "strategy.close(\"O\", immediately = true)",
+    "strategy.close_all()",
+    "strategy.close_all(immediately = true)",
+];
+
+/// Of each group one, or none.
+const MARKET_SETTINGS: &[&[&str]] = &[
+    &[
+        "default_qty_value = 3",
+        "default_qty_type = strategy.cash, default_qty_value = 900",
+        "default_qty_type = strategy.percent_of_equity, default_qty_value = 40",
+        "default_qty_type = strategy.percent_of_equity, default_qty_value = 100",
+        "default_qty_type = strategy.percent_of_equity, default_qty_value = 150",
+    ],
+    &[
+        "commission_type = strategy.commission.percent, commission_value = 0.1",
+        "commission_type = strategy.commission.cash_per_contract, commission_value = 0.07",
+        "commission_type = strategy.commission.cash_per_order, commission_value = 3",
+    ],
+    &["slippage = 2"],
+    &["pyramiding = 2", "pyramiding = 4"],
+    &["process_orders_on_close = true"],
+    &[
+        "margin_long = 100, margin_short = 100",
+        "margin_long = 30, margin_short = 60",
+        "margin_long = 0, margin_short = 0",
+    ],
+    &["initial_capital = 1000", "initial_capital = 150"],
+    &["close_entries_rule = \"ANY\""],
+];
+
+/// Scripts of market orders under conditions of the market.
+pub fn market_orders() -> impl Strategy<Value = Script> {
+    let (_, cond) = market_expressions();
+    let order = filled(MARKET_ORDERS, None, None).prop_map(Line::Do);
+    let orders = prop_oneof![4 => vec(order.clone(), 1..2), 1 => vec(order, 2..4)];
+    let line = (cond, orders).prop_map(|(c, orders)| Line::If(c, orders, Vec::new()));
+    let group = |choices: &'static [&'static str]| proptest::option::of(proptest::sample::select(choices));
+    let settings: Vec<_> = MARKET_SETTINGS.iter().copied().map(group).collect();
+    let nothing = Function { body: Vec::new(), result: leaf("close") };
+    (settings, vec(line, 1..6)).prop_map(move |(settings, body)| Script {
+        version: 6,
+        settings: settings.into_iter().flatten().collect(),
+        functions: vec![nothing.clone(), nothing.clone()],
+        body,
+    })
+}
+
+fn leaf(template: &'static str) -> Node {
+    Node { template, nums: Vec::new(), bools: Vec::new(), ints: [0; 3] }
 }
 
 /// Any script.
