@@ -21,6 +21,12 @@ pub struct Cli {
     /// No progress, no notes; errors still show.
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Write what happens as JSON lines to this file; `-` is stderr.
+    #[arg(long, global = true, value_name = "FILE", env = "TIDE_LOG")]
+    pub log: Option<PathBuf>,
+    /// What is written to it: error, warn, info, debug, trace, for rooms apart: `info,springtide_io=debug`.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "TIDE_LOG_LEVEL")]
+    pub log_level: String,
     #[command(subcommand)]
     pub command: Command,
 }

@@ -5,6 +5,7 @@ mod chart;
 mod commands;
 mod exit;
 mod interrupt;
+mod log;
 mod observe;
 mod output;
 mod progress;
@@ -23,7 +24,11 @@ fn main() -> ExitCode {
     springtide_sandbox::enter(std::env::args_os());
     exit::restore_sigpipe();
     match args::parse() {
-        Ok(command) => exit::finish(commands::run(command)),
+        Ok(cli) => match log::start(&cli) {
+            // The log ends after the command's last word.
+            Ok(_log) => exit::finish(commands::run(cli)),
+            Err(error) => exit::finish(Err(error)),
+        },
         Err(code) => code,
     }
 }

@@ -272,3 +272,36 @@ fn the_doctor_looks_at_everything_and_the_ledger_can_be_backed_up() {
     let sound = tide(at, &["ledger", "check"]);
     assert!(text(&sound.stdout).contains("sound; 1 ok"), "{} {}", text(&sound.stdout), text(&sound.stderr));
 }
+
+#[test]
+fn the_log_is_json_lines_of_what_happened() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
+    std::fs::write(at.join("bad.pine"), "//@version=5\nstrategy(\"B\")\nx = nothing\n").expect("writes");
+    let batch = [
+        "--log",
+        "tide.log",
+        "--log-level",
+        "debug",
+        "-q",
+        "backtest",
+        "cross.pine",
+        "bad.pine",
+        "--data",
+        "X-USD_15m.csv",
+    ];
+    assert_eq!(code(&tide(at, &batch)), 4);
+    let log = std::fs::read_to_string(at.join("tide.log")).expect("a log");
+    let events: Vec<serde_json::Value> =
+        log.lines().map(|l| serde_json::from_str(l).expect("JSON lines")).collect();
+    let told = |message: &str| events.iter().filter(|e| e["message"] == message).collect::<Vec<_>>();
+    assert_eq!((told("job begins").len(), told("job ends").len()), (1, 1), "{log}");
+    assert_eq!(told("job ends")[0]["failed"], 1);
+    assert_eq!((told("run recorded").len(), told("run failed").len()), (1, 1), "{log}");
+    assert!(told("run failed")[0]["error"].as_str().is_some_and(|e| e.contains("nothing")), "{log}");
+    assert!(events.iter().all(|e| e["timestamp"].is_string() && e["level"].is_string()));
+    let wrong = tide(at, &["--log", "x.log", "--log-level", "loud", "board"]);
+    assert!(code(&wrong) == 2 && text(&wrong.stderr).contains("--log-level"), "{}", text(&wrong.stderr));
+}

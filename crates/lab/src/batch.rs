@@ -146,6 +146,7 @@ pub fn run(
     progress.planned.store(planned, Ordering::Relaxed);
     ledger.keep_strategies(plan.strategies.iter().map(|(strategy, _)| &strategy.source))?;
     let job = ledger.begin_job(&options.command, planned)?;
+    tracing::info!(job, planned, command = options.command, "job begins");
     let told = Arc::new(Mutex::new(on_run));
     let writer = LedgerWriter::start(ledger.clone(), announcer(progress, &told))?;
     let stop = cancel.child();
@@ -182,15 +183,9 @@ pub fn run(
     let interrupted = cancel.is_cancelled();
     ledger.end_job(job, outcome_word(interrupted, stopped_early))?;
     let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
-    Ok(BatchSummary {
-        job,
-        planned,
-        ok: count(&progress.ok),
-        failed: count(&progress.failed),
-        reused: count(&progress.reused),
-        interrupted,
-        stopped_early,
-    })
+    let (ok, failed, reused) = (count(&progress.ok), count(&progress.failed), count(&progress.reused));
+    tracing::info!(job, ok, failed, reused, outcome = outcome_word(interrupted, stopped_early), "job ends");
+    Ok(BatchSummary { job, planned, ok, failed, reused, interrupted, stopped_early })
 }
 
 fn outcome_word(interrupted: bool, stopped_early: bool) -> &'static str {
@@ -206,9 +201,29 @@ fn announcer(progress: &Arc<Progress>, told: &Arc<Mutex<OnRun>>) -> Acknowledge 
     let (progress, told) = (Arc::clone(progress), Arc::clone(told));
     Box::new(move |run: RunRecord| {
         progress.count(&run);
+        log(&run);
         let mut tell = told.lock().unwrap_or_else(PoisonError::into_inner);
         tell(&run, false);
     })
+}
+
+fn log(run: &RunRecord) {
+    let (id, status) = (run.id.as_str(), run.status.as_str());
+    match &run.error {
+        Some(error) => {
+            tracing::warn!(run = id, status, strategy = run.strategy, data = run.data, error, "run failed")
+        }
+        None => {
+            tracing::debug!(
+                run = id,
+                status,
+                strategy = run.strategy,
+                data = run.data,
+                elapsed_us = run.elapsed_us,
+                "run recorded"
+            );
+        }
+    }
 }
 
 thread_local! {

@@ -130,6 +130,9 @@ impl Database {
             transaction.commit().await.map_err(|e| DbError::statement(&self.path, e))?;
             Ok(value)
         });
+        if let Err(error) = &result {
+            tracing::error!(file = %self.path.display(), %error, "transaction failed");
+        }
         let counter = if result.is_ok() { &self.counters.commits } else { &self.counters.failures };
         counter.fetch_add(1, Ordering::Relaxed);
         result

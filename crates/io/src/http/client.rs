@@ -276,14 +276,25 @@ impl Call {
             // Nothing about such a request changes by waiting.
             None => Verdict::Stop(GiveUp::Final),
         };
+        let (url, phase, cause) = (self.request.shown_url(), failed.phase.as_str(), failed.cause.to_string());
         match verdict {
             Verdict::Again(wait) => {
+                tracing::info!(
+                    url,
+                    phase,
+                    cause,
+                    wait_ms = wait.as_millis() as u64,
+                    "request is tried again"
+                );
                 if let Some(host) = &self.host {
                     host.counts.retries.fetch_add(1, Relaxed);
                 }
                 Ok(wait)
             }
-            Verdict::Stop(why) => Err(self.error(failed.phase, failed.cause, Some(why))),
+            Verdict::Stop(why) => {
+                tracing::warn!(url, phase, cause, "request failed");
+                Err(self.error(failed.phase, failed.cause, Some(why)))
+            }
         }
     }
 

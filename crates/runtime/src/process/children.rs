@@ -398,6 +398,25 @@ enum Phase {
 }
 
 impl Entry {
+    pub(super) fn label(&self) -> &Label {
+        &self.label
+    }
+
+    pub(super) fn log(&self, exit: &Exit) {
+        let (child, ending, cpu_ms) = (&self.label, &exit.ending, exit.usage.cpu().as_millis() as u64);
+        match ending {
+            Ending::Code(0) => tracing::debug!(%child, %ending, cpu_ms, "child process ended"),
+            _ => tracing::info!(
+                %child,
+                %ending,
+                cpu_ms,
+                descendants_ended = exit.descendants_ended,
+                survivors = exit.survivors,
+                "child process ended"
+            ),
+        }
+    }
+
     /// Program and working folder, for an error message.
     pub(crate) fn place(&self) -> (PathBuf, Option<PathBuf>) {
         (self.program.clone(), self.folder.clone())

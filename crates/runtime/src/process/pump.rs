@@ -314,6 +314,7 @@ impl Pump {
             descendants_ended: ended.descendants,
             survivors: ended.survivors,
         };
+        entry.log(&exit);
         lock(&self.shared.state).counts.add(&exit);
         entry.cell.finish(Ok(exit));
     }
@@ -328,6 +329,7 @@ impl Pump {
             state.remove(id, None)
         };
         if let Some(entry) = entry {
+            tracing::warn!(child = %entry.label(), %error, "child process failed");
             entry.cell.finish(Err(error));
         }
     }
