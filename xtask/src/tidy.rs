@@ -15,9 +15,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["domain"]),
     ("pine", &["engine", "domain"]),
     ("backtesting", &["engine", "domain"]),
-    ("lab", &["pine", "engine", "io", "runtime", "domain"]),
+    ("python", &["sandbox", "runtime", "domain"]),
+    ("lab", &["python", "pine", "engine", "io", "runtime", "domain"]),
     ("scenario", &["io", "runtime", "domain"]),
-    ("cli", &["lab", "scenario", "pine", "engine", "io", "runtime", "sandbox", "domain"]),
+    ("cli", &["python", "lab", "scenario", "pine", "engine", "io", "runtime", "sandbox", "domain"]),
 ];
 
 /// Rooms that compute only: none of these crates may be anywhere below them.

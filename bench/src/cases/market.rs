@@ -22,11 +22,8 @@ pub const TOLERANCE: f64 = 1e-9;
 
 /// Reads the script as a person's file is read.
 pub fn compile() -> CompiledStrategy {
-    CompiledStrategy::new(StrategySource::from_text(
-        Path::new("sma_cross.pine"),
-        StrategyKind::Pine,
-        SCRIPT.into(),
-    ))
+    let source = StrategySource::from_text(Path::new("sma_cross.pine"), StrategyKind::Pine, SCRIPT.into());
+    CompiledStrategy::new(source, None)
 }
 
 /// Parses a file of bars into memory.
@@ -54,7 +51,8 @@ pub fn run(
     scratch: &mut Scratch,
 ) -> Result<(f64, u64), String> {
     let (overrides, library) = (AccountOverrides::default(), Library::default());
-    let spec = RunSpec { strategy, data, params, rules, overrides: &overrides, library: &library };
+    let spec =
+        RunSpec { strategy, data, params, rules, overrides: &overrides, library: &library, python: None };
     let output = spec.run(scratch, &|| false).map_err(|e| e.to_string())?;
     let entries = output.simulation.trades.len() + output.simulation.open.len();
     Ok((output.metrics.equity_final, entries as u64))

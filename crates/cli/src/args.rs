@@ -47,6 +47,9 @@ pub enum Command {
     Backtest(Box<BacktestArgs>),
     /// Diagnose strategies without running them.
     Check(CheckArgs),
+    /// The environment of Python strategies.
+    #[command(subcommand)]
+    Python(PythonCommand),
     /// Import, list and check bar data.
     #[command(subcommand)]
     Data(DataCommand),
@@ -96,7 +99,7 @@ pub enum PriorityArg {
 
 #[derive(Debug, Args)]
 pub struct BacktestArgs {
-    /// Strategy files, folders (searched for .pine) or globs.
+    /// Strategy files, folders (searched for .pine and .py) or globs.
     #[arg(required = true, value_name = "STRATEGY")]
     pub strategies: Vec<String>,
     /// Bar files (.csv, .parquet, .arrow), folders, globs, or names of imported data (`BTC-USD:15`);
@@ -184,6 +187,61 @@ pub struct BacktestArgs {
     /// Rows of the closing table.
     #[arg(long, value_name = "N", default_value_t = 15)]
     pub top: u32,
+    #[command(flatten)]
+    pub python: PythonArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    /// springtide's own `backtesting` package.
+    Rust,
+    /// The library of the environment.
+    Original,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Python strategies")]
+pub struct PythonArgs {
+    /// Interpreter; otherwise that of the active environment, of `tide python setup`, or of the path.
+    #[arg(long, value_name = "PATH", env = "TIDE_PYTHON")]
+    pub python: Option<PathBuf>,
+    /// Which library answers to `import backtesting`; rust where it is there.
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub python_engine: Option<EngineArg>,
+    /// Run each script with the other library, too, and report any difference.
+    #[arg(long)]
+    pub verify_engine: bool,
+    /// Keep the pages of `plot()` in this folder; without it they are not made.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
+    /// Run scripts with all your rights where the machine has no sandbox.
+    #[arg(long)]
+    pub allow_unsandboxed: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PythonCommand {
+    /// Make an environment with numpy, pandas, TA-Lib and the rest, pinned; with uv where there is one.
+    Setup(SetupArgs),
+    /// Say what is missing and how to get it.
+    Status {
+        /// Interpreter to look at.
+        #[arg(long, value_name = "PATH", env = "TIDE_PYTHON")]
+        python: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct SetupArgs {
+    /// Folder of the environment.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Interpreter to make it with.
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<PathBuf>,
+    /// A further package that scripts import.
+    #[arg(long, value_name = "PACKAGE", num_args = 1..)]
+    pub with: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -291,6 +349,9 @@ pub struct ShowArgs {
     /// Trades to list.
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub trades: usize,
+    /// Print what its script printed, and nothing else.
+    #[arg(long, conflicts_with = "json")]
+    pub log: bool,
     /// One JSON object with everything.
     #[arg(long)]
     pub json: bool,

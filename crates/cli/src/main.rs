@@ -9,6 +9,7 @@ mod log;
 mod observe;
 mod output;
 mod progress;
+mod python;
 mod table;
 mod term;
 mod workspace;

@@ -22,6 +22,7 @@ pub fn run_json(run: &RunRecord, reused: bool) -> serde_json::Value {
         "elapsed_us": run.elapsed_us,
         "reused": reused,
         "metrics": run.metrics,
+        "python": run.python,
     })
 }
 

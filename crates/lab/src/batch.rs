@@ -9,6 +9,7 @@ use crate::{
     execute::{AccountOverrides, ENGINE_VERSION, RunFailure, RunOutput, RunSpec},
     ledger::{Acknowledge, LedgerWriter, RunRecord, Setup, now_ms},
     library::Library,
+    python::{PythonLab, Recorded},
     sweep::Grid,
 };
 use jobs::Jobs;
@@ -50,6 +51,8 @@ pub struct Plan {
     pub overrides: AccountOverrides,
     /// Bars that scripts may ask for beside their market's own.
     pub library: Arc<Library>,
+    /// Runs the Python strategies, where there are any.
+    pub python: Option<Arc<PythonLab>>,
 }
 
 impl Plan {
@@ -59,13 +62,20 @@ impl Plan {
         for (strategy, grid) in &self.strategies {
             for market in &self.markets {
                 let runs = match (strategy.runnable(), market) {
-                    (Ok(_), Market::Ready(_)) => grid.count()?.saturating_mul(self.rules.len() as u64),
+                    (Ok(_), Market::Ready(_)) => {
+                        grid.count()?.saturating_mul(self.rules_for(strategy) as u64)
+                    }
                     _ => 1,
                 };
                 total = total.saturating_add(runs);
             }
         }
         Ok(total)
+    }
+
+    /// How many of the rules a strategy runs under: Python's are those of its library.
+    fn rules_for(&self, strategy: &CompiledStrategy) -> usize {
+        if strategy.python().is_some() { self.rules.len().min(1) } else { self.rules.len() }
     }
 
     /// True when there is nothing to run.
@@ -239,8 +249,11 @@ struct Task {
     rules: Arc<Rules>,
     overrides: AccountOverrides,
     library: Arc<Library>,
+    python: Option<Arc<PythonLab>>,
     params: Params,
     job: i64,
+    timeout: Duration,
+    cancel: CancelToken,
 }
 
 impl Task {
@@ -252,6 +265,7 @@ impl Task {
             rules: &self.rules,
             overrides: &self.overrides,
             library: &self.library,
+            python: self.python.as_deref(),
         }
     }
 
@@ -260,14 +274,18 @@ impl Task {
         format!("{} on {}{inputs}", self.strategy.name, self.data.name)
     }
 
-    fn run(&self, context: &TaskCtx<'_>, on_output: Option<&OnOutput>) -> RunRecord {
+    fn run(&self, context: &TaskCtx<'_>, on_output: Option<&OnOutput>) -> Vec<RunRecord> {
         SCRATCH.with_borrow_mut(|scratch| {
             let stop = || context.should_stop().is_some();
-            let (record, output) = self.spec().record(self.job, scratch, &stop);
-            if let (Some(tell), Some(output)) = (on_output, &output) {
-                tell(&record, &self.data, output);
-            }
-            record
+            let cancelled = || self.cancel.is_cancelled();
+            let all = self.spec().record_all(self.job, scratch, self.timeout, &stop, &cancelled);
+            let tell = |one: Recorded| {
+                if let (Some(tell), Some(output)) = (on_output, &one.output) {
+                    tell(&one.record, one.data.as_ref().unwrap_or(&self.data), output);
+                }
+                one.record
+            };
+            all.into_iter().map(tell).collect()
         })
     }
 
@@ -293,15 +311,17 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     /// A run is back from the pool.
-    fn over(&self, index: u64, outcome: Outcome<RunRecord>) {
+    fn over(&self, index: u64, outcome: Outcome<Vec<RunRecord>>) {
         let Some(task) = self.pending.borrow_mut().remove(&index) else { return };
-        let record = match outcome {
-            Outcome::Done(record) => record,
-            Outcome::Panicked(message) => task.failed(&RunFailure::Panic(message)),
-            Outcome::TimedOut => task.failed(&RunFailure::Timeout(self.options.timeout)),
+        let records = match outcome {
+            Outcome::Done(records) => records,
+            Outcome::Panicked(message) => vec![task.failed(&RunFailure::Panic(message))],
+            Outcome::TimedOut => vec![task.failed(&RunFailure::Timeout(self.options.timeout))],
             Outcome::Cancelled => return,
         };
-        self.hand_over(record);
+        // Scripts make as many runs as they like; how many is known only now.
+        self.progress.planned.fetch_add(records.len().saturating_sub(1) as u64, Ordering::Relaxed);
+        records.into_iter().for_each(|record| self.hand_over(record));
     }
 
     fn hand_over(&self, record: RunRecord) {
@@ -340,7 +360,7 @@ fn failed_pair(
     why: &str,
 ) -> RunRecord {
     let rules = plan.rules.first().map(|r| (**r).clone()).unwrap_or_default();
-    let account = strategy.program.as_ref().map_or_else(Default::default, |p| p.account.clone());
+    let account = strategy.program().map_or_else(Default::default, |p| p.account.clone());
     let place = ContentHash::of(path.as_bytes());
     RunRecord {
         id: RunId::compute(strategy.source.hash, &Params::new(), place, ENGINE_VERSION, "", why),
@@ -371,5 +391,7 @@ fn failed_pair(
         elapsed_us: 0,
         metrics: None,
         trades_hash: None,
+        python: None,
+        log: None,
     }
 }

@@ -1,6 +1,7 @@
 //! A strategy after checking: its program, or why there is none.
 
 use crate::{
+    python::{PythonLab, PythonScript, diagnostic},
     strategy::{StrategyKind, StrategySource},
     sweep::Grid,
 };
@@ -12,6 +13,14 @@ use springtide_pine::{
 use springtide_runtime::{GroupOptions, Pool, TaskCtx};
 use std::sync::Arc;
 
+/// What runs.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Code {
+    Pine(Arc<Program>),
+    Python(Arc<PythonScript>),
+}
+
 /// A checked strategy, shared by all its runs.
 #[derive(Clone, Debug)]
 pub struct CompiledStrategy {
@@ -20,75 +29,132 @@ pub struct CompiledStrategy {
     /// The script's title, else its file name.
     pub name: String,
     /// Present when it can run.
-    pub program: Option<Arc<Program>>,
+    pub code: Option<Code>,
     /// Everything the checker said.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl CompiledStrategy {
-    /// Checks a source.
-    pub fn new(source: StrategySource) -> Self {
-        let StrategyKind::Pine = source.kind;
+    /// Checks a source; `python` looks at those in Python.
+    pub fn new(source: StrategySource, python: Option<&PythonLab>) -> Self {
+        match source.kind {
+            StrategyKind::Pine => Self::pine(source),
+            StrategyKind::Python => Self::python_all(vec![source], python).remove(0),
+        }
+    }
+
+    fn pine(source: StrategySource) -> Self {
         let compiled = springtide_pine::compile(&source.text);
         let program = compiled.program.map(Arc::new);
         let title = program.as_ref().map(|p| p.title.clone()).filter(|t| !t.trim().is_empty());
         Self {
             name: title.unwrap_or_else(|| source.stem()),
             source,
-            program,
+            code: program.map(Code::Pine),
             diagnostics: compiled.diagnostics,
         }
     }
 
     /// Checks many sources on a pool's workers; results in the order of the sources. A checker that panics on one
     /// leaves that one without a program, and a diagnostic that says so.
-    pub fn all(sources: Vec<StrategySource>, pool: &Pool) -> Vec<Self> {
+    pub fn all(sources: Vec<StrategySource>, pool: &Pool, python: Option<&Arc<PythonLab>>) -> Vec<Self> {
         let group = pool.group(GroupOptions { max_queued: usize::MAX, ..GroupOptions::default() });
         let mut checked: Vec<Option<Self>> = sources.iter().map(|_| None).collect();
-        let jobs = sources.iter().cloned().map(|source| {
-            let label = source.stem();
-            (label, move |_: &TaskCtx<'_>| Self::new(source))
+        let (in_python, in_pine): (Vec<usize>, Vec<usize>) =
+            (0..sources.len()).partition(|k| sources[*k].kind == StrategyKind::Python);
+        let parts: Vec<&[usize]> = in_python.chunks(PYTHON_CHUNK).chain(in_pine.chunks(1)).collect();
+        let jobs = parts.iter().map(|part| {
+            let sources: Vec<StrategySource> = part.iter().map(|k| sources[*k].clone()).collect();
+            let (label, python) = (sources[0].stem(), python.cloned());
+            (label, move |_: &TaskCtx<'_>| match sources[0].kind {
+                StrategyKind::Python => Self::python_all(sources, python.as_deref()),
+                StrategyKind::Pine => sources.into_iter().map(Self::pine).collect(),
+            })
         });
-        group.feed(jobs, |index, outcome| checked[index as usize] = outcome.done());
+        group.feed(jobs, |index, outcome| {
+            let done: Vec<Self> = outcome.done().unwrap_or_default();
+            parts[index as usize].iter().zip(done).for_each(|(k, one)| checked[*k] = Some(one));
+        });
         checked
             .into_iter()
             .zip(sources)
-            .map(|(c, source)| c.unwrap_or_else(|| Self::broken(source)))
+            .map(|(c, source)| c.unwrap_or_else(|| Self::broken(source, "internal error while checking")))
             .collect()
     }
 
-    fn broken(source: StrategySource) -> Self {
-        let problem = Diagnostic {
-            severity: Severity::Error,
-            code: "internal".into(),
-            feature: String::new(),
-            message: "internal error while checking".into(),
-            hint: "please report it with the script".into(),
-            span: Span::new(0, 0),
+    fn python_all(sources: Vec<StrategySource>, python: Option<&PythonLab>) -> Vec<Self> {
+        let Some(python) = python else {
+            return sources
+                .into_iter()
+                .map(|source| Self::broken(source, "there is no Python to run it in"))
+                .collect();
         };
-        Self { name: source.stem(), source, program: None, diagnostics: vec![problem] }
+        let scripts: Vec<(String, String)> =
+            sources.iter().map(|s| (s.path.display().to_string(), s.text.clone())).collect();
+        let shapes = python.check(&scripts);
+        let one = |(source, shape): (StrategySource, Result<_, Box<springtide_python::Fault>>)| {
+            let shape = shape.map_err(|fault| diagnostic(&fault, &source.text));
+            let script = shape.and_then(|shape| {
+                PythonScript::new(shape, &source).map_err(|error| problem("files", error.to_string()))
+            });
+            let (code, diagnostics) = match script {
+                Ok(script) => (Some(Code::Python(Arc::new(script))), Vec::new()),
+                Err(problem) => (None, vec![problem]),
+            };
+            Self { name: source.stem(), source, code, diagnostics }
+        };
+        sources.into_iter().zip(shapes).map(one).collect()
     }
 
-    /// The program, or one line that says why there is none.
-    pub fn runnable(&self) -> Result<&Arc<Program>, String> {
-        match &self.program {
-            Some(program) if program.is_strategy => Ok(program),
-            Some(_) => {
+    fn broken(source: StrategySource, message: &str) -> Self {
+        Self {
+            name: source.stem(),
+            source,
+            code: None,
+            diagnostics: vec![problem("internal", message.into())],
+        }
+    }
+
+    /// What runs, or one line that says why nothing does.
+    pub fn runnable(&self) -> Result<&Code, String> {
+        match &self.code {
+            Some(Code::Pine(program)) if !program.is_strategy => {
                 Err("an indicator, not a strategy: it places no orders; declare it with strategy()".into())
             }
+            Some(code) => Ok(code),
             None => Err(self.first_problem()),
+        }
+    }
+
+    /// The checked program of a Pine strategy.
+    pub fn program(&self) -> Option<&Arc<Program>> {
+        match &self.code {
+            Some(Code::Pine(program)) => Some(program),
+            _ => None,
+        }
+    }
+
+    /// The checked script of a Python strategy.
+    pub fn python(&self) -> Option<&PythonScript> {
+        match &self.code {
+            Some(Code::Python(script)) => Some(script),
+            _ => None,
         }
     }
 
     /// The script's inputs; none when it did not compile.
     pub fn inputs(&self) -> &[Input] {
-        self.program.as_ref().map_or(&[], |p| &p.inputs)
+        match &self.code {
+            Some(Code::Pine(program)) => &program.inputs,
+            Some(Code::Python(script)) => &script.inputs,
+            None => &[],
+        }
     }
 
     /// Why a value of the grid cannot be: the ends of each axis are tried. None when the script takes them, and
     /// when it did not compile.
     pub fn refuses(&self, grid: &Grid) -> Option<String> {
-        let program = self.program.as_ref()?;
+        let program = self.program()?;
         let first = grid.at(0);
         let ends = grid.axes().iter().flat_map(|axis| {
             axis.values
@@ -116,5 +182,22 @@ impl CompiledStrategy {
             n => format!(" (and {} more; `tide check` shows all)", n - 1),
         };
         format!("line {line}:{column}: {}{more}", first.message)
+    }
+}
+
+/// Python scripts that one task checks.
+const PYTHON_CHUNK: usize = 32;
+
+fn problem(code: &'static str, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: code.into(),
+        feature: String::new(),
+        message,
+        hint: match code {
+            "internal" => "please report it with the script".into(),
+            _ => String::new(),
+        },
+        span: Span::new(0, 0),
     }
 }

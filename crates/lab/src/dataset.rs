@@ -3,7 +3,12 @@
 use springtide_domain::{Bars, ContentHash, SymbolInfo, Timeframe};
 use springtide_engine::metrics::Calendar;
 use springtide_pine::vm::ColumnStore;
-use std::path::{Path, PathBuf};
+use springtide_python::BarsImage;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What part of the data is used and at which bar length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub struct DataSet {
     pub columns: ColumnStore,
     /// Day ends, for the metrics.
     pub calendar: Calendar,
+    /// The bars as Python sees them, once that has been asked for.
+    image: Mutex<Option<Arc<BarsImage>>>,
 }
 
 /// Indicator columns of one data set may take this much.
@@ -69,6 +76,7 @@ impl DataSet {
             path: path.to_owned(),
             calendar: Calendar::new(&bars.view()),
             columns: ColumnStore::new(COLUMN_BUDGET_BYTES),
+            image: Mutex::default(),
             symbol,
             timeframe,
             bars,
@@ -77,6 +85,23 @@ impl DataSet {
             hash,
             cut,
         })
+    }
+
+    /// The bars as they are shared with Python's workers, made once. A CSV file that is used as it is comes along,
+    /// so that a script that reads it finds just what is in it.
+    ///
+    /// # Errors
+    /// When the system has no memory for it.
+    pub fn image(&self) -> io::Result<Arc<BarsImage>> {
+        let mut image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = &*image {
+            return Ok(Arc::clone(image));
+        }
+        let is_csv = self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+        let text = (is_csv && self.cut == Cut::default()).then(|| std::fs::read(&self.path)).transpose()?;
+        let made = Arc::new(BarsImage::new(&self.name, &self.bars.view(), text.as_deref())?);
+        *image = Some(Arc::clone(&made));
+        Ok(made)
     }
 
     /// Hash of exactly the bars that runs see and of what the symbol says about them.

@@ -1,11 +1,13 @@
 //! One run: a compiled strategy on one data set with one set of parameters and rules.
 
 use crate::{
-    compiled::CompiledStrategy,
+    compiled::{Code, CompiledStrategy},
     dataset::DataSet,
     ledger::{OtherUse, RunRecord, Setup, now_ms},
     library::Library,
+    python::{self, PythonLab, Recorded},
 };
+use serde::{Deserialize, Serialize};
 use springtide_domain::{ContentHash, Params, RunId, RunStatus};
 use springtide_engine::{
     Account, Commission, Rules, Slippage, Trade,
@@ -14,14 +16,14 @@ use springtide_engine::{
 };
 use springtide_pine::ir::Program;
 use springtide_pine::vm::{self, DataContext, NameTable, Plan, RunError, Scratch};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Version that goes into run ids: numbers may change between versions, so runs of another version are
 /// other runs. The last number is raised with every change after which a run may come out differently.
 pub const ENGINE_VERSION: &str = concat!("springtide ", env!("CARGO_PKG_VERSION"), " numbers 2");
 
 /// What the command line changes in a script's account.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct AccountOverrides {
     pub cash: Option<f64>,
@@ -55,6 +57,8 @@ pub struct RunSpec<'a> {
     pub overrides: &'a AccountOverrides,
     /// Bars that the script may ask for beside the market's own.
     pub library: &'a Library,
+    /// Runs what is in Python.
+    pub python: Option<&'a PythonLab>,
 }
 
 /// Everything a run leaves, before it is cut down to a record.
@@ -75,7 +79,7 @@ pub struct RunOutput {
 impl RunSpec<'_> {
     /// The account after overrides.
     pub fn account(&self) -> Account {
-        let script = self.strategy.program.as_ref().map_or_else(Account::default, |p| p.account.clone());
+        let script = self.strategy.program().map_or_else(Account::default, |p| p.account.clone());
         self.overrides.apply(&script)
     }
 
@@ -85,6 +89,9 @@ impl RunSpec<'_> {
     }
 
     fn id_with(&self, others: &[OtherUse]) -> RunId {
+        if self.strategy.python().is_some() {
+            return python::id(self, 0);
+        }
         let account = serde_json::to_string(&self.account()).unwrap_or_default();
         let rules = serde_json::to_string(self.rules).unwrap_or_default();
         let data = covering(self.data.identity(), others);
@@ -94,7 +101,7 @@ impl RunSpec<'_> {
     /// Bars beside the market's own that the script will ask for, and what it will get.
     pub fn others(&self) -> Vec<OtherUse> {
         let asks = |p: &&std::sync::Arc<Program>| p.bar_magnifier || p.has_requests();
-        let Some(program) = self.strategy.program.as_ref().filter(asks) else { return Vec::new() };
+        let Some(program) = self.strategy.program().filter(asks) else { return Vec::new() };
         match Plan::prepare(program, &self.params) {
             Ok(plan) => self.library.uses(&vm::needs(&plan, &self.context()), &self.data.symbol),
             Err(_) => Vec::new(),
@@ -113,7 +120,9 @@ impl RunSpec<'_> {
 
     /// Runs it to the end. `stop` is asked now and then; when it says yes the run ends as stopped.
     pub fn run(&self, scratch: &mut Scratch, stop: &dyn Fn() -> bool) -> Result<RunOutput, RunFailure> {
-        let program = self.strategy.runnable().map_err(RunFailure::Script)?;
+        let Code::Pine(program) = self.strategy.runnable().map_err(RunFailure::Script)? else {
+            return self.repeat(0, scratch).map(|(output, _)| output);
+        };
         let plan = Plan::prepare(program, &self.params).map_err(|diagnostics| {
             RunFailure::Script(diagnostics.first().map_or_else(String::new, |d| d.message.clone()))
         })?;
@@ -146,6 +155,45 @@ impl RunSpec<'_> {
             logs: outcome.logs.iter().map(ToString::to_string).collect(),
             notes: outcome.warnings,
         })
+    }
+
+    /// Runs it again, the `number`-th run of a script that makes several. The bars come along where they are not
+    /// those of the data set.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn repeat(
+        &self,
+        number: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(RunOutput, Option<DataSet>), RunFailure> {
+        match self.strategy.runnable().map_err(RunFailure::Script)? {
+            Code::Pine(_) => self.run(scratch, &|| false).map(|output| (output, None)),
+            Code::Python(script) => self.python_lab()?.repeat(self, script, number),
+        }
+    }
+
+    fn python_lab(&self) -> Result<&PythonLab, RunFailure> {
+        self.python.ok_or_else(|| RunFailure::Script("there is no Python to run it in".into()))
+    }
+
+    /// Runs it and gives everything to be recorded, the run that stands for all of a script last. A script in
+    /// Python ends after `wall`; others are stopped by `stop`.
+    pub fn record_all(
+        &self,
+        job: i64,
+        scratch: &mut Scratch,
+        wall: Duration,
+        stop: &dyn Fn() -> bool,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Vec<Recorded> {
+        match (&self.strategy.code, self.python) {
+            (Some(Code::Python(script)), Some(lab)) => lab.record(self, script, job, wall, cancelled),
+            _ => {
+                let (record, output) = self.record(job, scratch, stop);
+                vec![Recorded { record, output, data: None }]
+            }
+        }
     }
 
     /// Runs it and cuts the outcome down to what the ledger keeps.
@@ -197,7 +245,7 @@ impl RunSpec<'_> {
                 engine: ENGINE_VERSION.into(),
                 others,
             },
-            rules: self.rules.clone(),
+            rules: if self.strategy.python().is_some() { python::rules() } else { self.rules.clone() },
             params: self.params.clone(),
             status,
             error,
@@ -206,6 +254,8 @@ impl RunSpec<'_> {
             elapsed_us: 0,
             metrics: None,
             trades_hash: None,
+            python: None,
+            log: None,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod library;
 pub mod market;
 pub mod paths;
+pub mod python;
 pub mod replay;
 pub mod report;
 pub mod report_batch;

@@ -8,6 +8,7 @@ use crate::{
     ledger::RunRecord,
     library::Library,
     market,
+    python::PythonLab,
     report::RunDetail,
     strategy::{StrategyKind, StrategySource},
 };
@@ -25,19 +26,33 @@ pub struct Replay {
     differences: Vec<String>,
 }
 
+/// Starts the Python that a run was made with, by the engine's name.
+pub type StartPython<'a> = &'a dyn Fn(&str) -> Result<PythonLab, LabError>;
+
 /// Repeats `record`: the strategy's text comes from the ledger, the bars from where they were, checked
-/// against the recorded hash.
-pub fn run(ledger: &Ledger, record: &RunRecord, store: &Path, cache: &Path) -> Result<Replay, LabError> {
+/// against the recorded hash. `python` is asked where the strategy is in Python.
+pub fn run(
+    ledger: &Ledger,
+    record: &RunRecord,
+    store: &Path,
+    cache: &Path,
+    python: StartPython<'_>,
+) -> Result<Replay, LabError> {
     let text = ledger
         .strategy_text(&record.strategy_hash)?
         .ok_or_else(|| LabError::BadRow(format!("strategy {} has no text", record.strategy_hash)))?;
-    let source = StrategySource::from_text(Path::new(&record.source), StrategyKind::Pine, text);
-    let strategy = CompiledStrategy::new(source);
+    let lab = record.python.as_ref().map(|facts| python(&facts.engine)).transpose()?;
+    let kind = if lab.is_some() { StrategyKind::Python } else { StrategyKind::Pine };
+    let source = StrategySource::from_text(Path::new(&record.source), kind, text);
+    let strategy = CompiledStrategy::new(source, lab.as_ref());
     let data = data(record, store, cache)?;
-    let overrides = AccountOverrides {
-        cash: Some(record.setup.account.initial_capital),
-        commission: Some(record.setup.account.commission),
-        slippage: Some(record.setup.account.slippage),
+    let overrides = match &record.python {
+        Some(facts) => facts.overrides.clone(),
+        None => AccountOverrides {
+            cash: Some(record.setup.account.initial_capital),
+            commission: Some(record.setup.account.commission),
+            slippage: Some(record.setup.account.slippage),
+        },
     };
     let library = library(record, &data, store, cache)?;
     let spec = RunSpec {
@@ -47,6 +62,7 @@ pub fn run(ledger: &Ledger, record: &RunRecord, store: &Path, cache: &Path) -> R
         rules: &record.rules,
         overrides: &overrides,
         library: &library,
+        python: lab.as_ref(),
     };
     for (then, now) in record.setup.others.iter().zip(spec.others()) {
         if then.hash != now.hash {
@@ -56,11 +72,17 @@ pub fn run(ledger: &Ledger, record: &RunRecord, store: &Path, cache: &Path) -> R
             )));
         }
     }
-    let output = spec
-        .run(&mut Scratch::default(), &|| false)
+    let number = record.python.as_ref().map_or(0, |facts| facts.number);
+    let (output, own) = spec
+        .repeat(number, &mut Scratch::default())
         .map_err(|failure| LabError::Usage(format!("the run does not repeat: {failure}")))?;
-    let differences = compare(record, &output);
-    Ok(Replay { data, output, differences })
+    let mut differences = compare(record, &output);
+    if let (Some(facts), Some(lab)) = (&record.python, &lab)
+        && facts.environment != lab.engine.identity
+    {
+        differences.iter_mut().for_each(|what| what.push_str(" under other versions"));
+    }
+    Ok(Replay { data: own.unwrap_or(data), output, differences })
 }
 
 fn data(record: &RunRecord, store: &Path, cache: &Path) -> Result<DataSet, LabError> {

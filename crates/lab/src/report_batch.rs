@@ -62,8 +62,11 @@ fn detail(plan: &Plan, record: &RunRecord, scratch: &mut Scratch, candles: bool)
         rules: &record.rules,
         overrides: &plan.overrides,
         library: &plan.library,
+        python: plan.python.as_deref(),
     };
-    let output = spec.run(scratch, &|| false).ok()?;
+    let number = record.python.as_ref().map_or(0, |facts| facts.number);
+    let (output, own) = spec.repeat(number, scratch).ok()?;
+    let data = own.as_ref().unwrap_or(data);
     Some(RunDetail::new(record.id.as_str(), data, &output, record.setup.account.initial_capital, candles))
 }
 

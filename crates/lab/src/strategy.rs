@@ -10,19 +10,25 @@ use std::path::{Path, PathBuf};
 #[allow(missing_docs)]
 pub enum StrategyKind {
     Pine,
+    Python,
 }
 
 impl StrategyKind {
-    /// By file ending: `.pine`.
+    /// By file ending: `.pine`, `.py`.
     pub fn of(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-        (ending == "pine").then_some(Self::Pine)
+        match ending.as_str() {
+            "pine" => Some(Self::Pine),
+            "py" => Some(Self::Python),
+            _ => None,
+        }
     }
 
     /// The word in records.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pine => "pine",
+            Self::Python => "python",
         }
     }
 }
@@ -44,7 +50,7 @@ impl StrategySource {
     /// Reads a file. Bytes that are no UTF-8 are an error that names the first one.
     pub fn read(path: &Path) -> Result<Self, LabError> {
         let kind = StrategyKind::of(path).ok_or_else(|| {
-            LabError::Usage(format!("{}: a strategy's file name ends in .pine", path.display()))
+            LabError::Usage(format!("{}: a strategy's file name ends in .pine or .py", path.display()))
         })?;
         let file = |source| LabError::File { path: path.to_owned(), source };
         let size = std::fs::metadata(path).map_err(file)?.len();

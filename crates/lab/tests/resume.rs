@@ -40,7 +40,7 @@ fn plan(scripts: usize, lengths: usize, markets: u64, pool: &Pool) -> Plan {
         StrategySource::from_text(Path::new("cross.pine"), StrategyKind::Pine, text)
     });
     let sweep = [Axis::parse(&format!("Length=2..{}", lengths + 1)).unwrap()];
-    let strategies = CompiledStrategy::all(sources.collect(), pool).into_iter().map(|strategy| {
+    let strategies = CompiledStrategy::all(sources.collect(), pool, None).into_iter().map(|strategy| {
         let (grid, _) = grid_for(strategy.inputs(), &Params::new(), &sweep, false);
         (Arc::new(strategy), grid)
     });
@@ -65,6 +65,7 @@ fn plan(scripts: usize, lengths: usize, markets: u64, pool: &Pool) -> Plan {
         rules: vec![Arc::new(Rules::default())],
         overrides: AccountOverrides::default(),
         library: Arc::default(),
+        python: None,
     }
 }
 

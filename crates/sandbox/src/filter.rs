@@ -12,9 +12,28 @@ use std::collections::BTreeMap;
 pub(crate) struct Allowances {
     /// Processes may be started.
     pub(crate) forks: bool,
-    /// The host's files and processes are in view, and the filter stands in for namespaces: signals only to this
-    /// process (the program itself), no change of modes.
-    pub(crate) exposed: Option<u32>,
+    /// Signals to this process alone; otherwise to all that it can see.
+    pub(crate) signals_only_to: Option<u32>,
+    /// The host's files are in view, and the filter stands in for namespaces: no change of modes.
+    pub(crate) exposed: bool,
+    /// The program is a server that confines its children: it takes descriptors from a socket that it was given,
+    /// watches its children, lowers its limits and adds filters.
+    pub(crate) server: bool,
+}
+
+/// Stands for the number of the process that a [cage](crate::Cage) is for. No process has it.
+pub(crate) const PID_MARK: u32 = 0x7a6e_c0de;
+
+/// The program for a child of a server, as the kernel takes it, with [`PID_MARK`] where the child's number goes.
+pub(crate) fn cage(exposed: bool) -> Result<Vec<u8>, String> {
+    let allow = Allowances { forks: false, signals_only_to: Some(PID_MARK), exposed, server: false };
+    let [_, rest] = programs(allow)?;
+    let bytes = rest.iter().flat_map(|step| {
+        let [c0, c1] = step.code.to_ne_bytes();
+        let [k0, k1, k2, k3] = step.k.to_ne_bytes();
+        [c0, c1, step.jt, step.jf, k0, k1, k2, k3]
+    });
+    Ok(bytes.collect())
 }
 
 /// The two programs, to be installed in this order: once the second is in force, no other can be added.
@@ -45,7 +64,7 @@ fn allowlist(allow: Allowances) -> Result<Rules, seccompiler::BackendError> {
     for call in FILES.iter().chain(MEMORY).chain(TIME_AND_SELF).chain(WAITING).chain(OLD) {
         rules.insert(*call, Vec::new());
     }
-    if allow.exposed.is_none() {
+    if !allow.exposed {
         for call in MODES {
             rules.insert(*call, Vec::new());
         }
@@ -54,12 +73,14 @@ fn allowlist(allow: Allowances) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_fcntl, vec![rule(&FCNTL_FORBIDDEN.map(|command| ne(1, command)))?]);
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTL_ALLOWED)?);
     rules.insert(libc::SYS_prctl, one_of(0, PRCTL_ALLOWED)?);
+    // Of the calling thread only.
+    rules.insert(libc::SYS_sched_setaffinity, one_of(0, &[0])?);
     // Of ourselves only: in the reduced tier other processes of the same user are in reach. And only to ask: the
     // limit on core files is one byte, below which a core dump handler of the host would be started.
     let zero = |argument| condition(argument, SeccompCmpOp::Eq, 0);
     let no_pointer = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0).ok();
     rules.insert(libc::SYS_prlimit64, vec![rule(&[zero(0), no_pointer])?]);
-    match allow.exposed {
+    match allow.signals_only_to {
         Some(pid) => {
             rules.insert(libc::SYS_kill, one_of(0, &[u64::from(pid)])?);
             rules.insert(libc::SYS_tgkill, one_of(0, &[u64::from(pid)])?);
@@ -74,6 +95,16 @@ fn allowlist(allow: Allowances) -> Result<Rules, seccompiler::BackendError> {
         rules.insert(libc::SYS_setpgid, Vec::new());
         #[cfg(target_arch = "x86_64")]
         for call in [libc::SYS_fork, libc::SYS_vfork] {
+            rules.insert(call, Vec::new());
+        }
+    }
+    if allow.server {
+        rules.insert(libc::SYS_prlimit64, vec![rule(&[zero(0)])?]);
+        rules.insert(libc::SYS_setrlimit, Vec::new());
+        let more = [libc::PR_SET_SECCOMP as u64, libc::PR_SET_PDEATHSIG as u64];
+        let prctl: Vec<u64> = PRCTL_ALLOWED.iter().copied().chain(more).collect();
+        rules.insert(libc::SYS_prctl, one_of(0, &prctl)?);
+        for call in [libc::SYS_recvmsg, libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_pidfd_open] {
             rules.insert(call, Vec::new());
         }
     }
@@ -223,7 +254,6 @@ const TIME_AND_SELF: &[i64] = &[
     libc::SYS_rseq,
     libc::SYS_sched_yield,
     libc::SYS_sched_getaffinity,
-    libc::SYS_sched_setaffinity,
     libc::SYS_sched_getparam,
     libc::SYS_sched_getscheduler,
     libc::SYS_sched_get_priority_max,

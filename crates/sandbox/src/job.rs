@@ -29,6 +29,20 @@ pub struct Job {
     pub results: Option<(u8, usize)>,
     /// What it may use.
     pub allowance: Allowance,
+    /// The program is a server of ours that starts processes and puts each in a [`Cage`](crate::Cage) before
+    /// anything that nobody vouches for runs in it. It may fork in every tier; its children may not.
+    pub server: bool,
+}
+
+/// The last walls of a server's child: a filter of system calls that the child itself puts up, with
+/// `prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ...)`, and cannot take down. It allows what a program may do, but no
+/// process besides its own and no signal to any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cage {
+    /// An array of the kernel's `struct sock_filter`, in this machine's byte order; empty where nothing is held.
+    pub program: Vec<u8>,
+    /// Wherever an instruction's operand is this number, the child's own process number goes.
+    pub pid_mark: u32,
 }
 
 impl Job {
@@ -43,6 +57,7 @@ impl Job {
             pass: Vec::new(),
             results: None,
             allowance: Allowance::default(),
+            server: false,
         }
     }
 
@@ -64,9 +79,9 @@ impl Job {
 /// What a confined program may use. Nothing of it is without a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// Time from start to end.
+    /// Time from start to end. [`Duration::MAX`] for a server, whose children are each given their own.
     pub wall: Duration,
-    /// Processor time, of all its processes.
+    /// Processor time, of all its processes; likewise.
     pub cpu: Duration,
     /// Resident memory, of all its processes.
     pub memory_bytes: u64,

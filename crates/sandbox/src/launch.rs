@@ -173,7 +173,8 @@ pub(crate) fn probe() -> ! {
         landlock: sys::landlock_version(),
         seccomp: attempt(|| {
             rustix::thread::set_no_new_privs(true).step("no_new_privs")?;
-            restrict::seccomp(Allowances { forks: false, exposed: None })
+            let allow = Allowances { forks: false, signals_only_to: None, exposed: false, server: false };
+            restrict::seccomp(allow)
         }),
     };
     let text = serde_json::to_string(&findings).unwrap_or_default();

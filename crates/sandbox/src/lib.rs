@@ -66,7 +66,7 @@ mod step;
 #[cfg(target_os = "linux")]
 mod sys;
 
-pub use job::{Allowance, Job};
+pub use job::{Allowance, Cage, Job};
 pub use mechanism::{Mechanism, Mechanisms, Tier};
 #[cfg(target_os = "linux")]
 pub use sandbox::{

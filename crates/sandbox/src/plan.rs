@@ -28,6 +28,9 @@ pub(crate) struct Plan {
     pub(crate) limits: KernelLimits,
     /// Processes may be started, not only threads.
     pub(crate) forks: bool,
+    /// The program is a server that starts processes and cages each.
+    #[serde(default)]
+    pub(crate) server: bool,
     /// The user to become when the launcher runs as root.
     pub(crate) user: u32,
     /// A mechanism that is there but not used: to show that the others suffice, and what it is good for.

@@ -32,8 +32,10 @@ pub(crate) fn restrict(plan: &Plan, in_namespaces: bool) -> Result<Vec<String>, 
     }
     if uses("seccomp") {
         let allow = Allowances {
-            forks: plan.forks && in_namespaces,
-            exposed: (!in_namespaces).then(std::process::id),
+            forks: plan.server || plan.forks && in_namespaces,
+            signals_only_to: (!in_namespaces && !plan.server).then(std::process::id),
+            exposed: !in_namespaces,
+            server: plan.server,
         };
         seccomp(allow)?;
         done.push("seccomp".into());

@@ -1,7 +1,8 @@
 //! The supervising side: what is there, starting a job, its outcome.
 
 use crate::{
-    job::Job,
+    filter,
+    job::{Cage, Job},
     launch::NOT_CONFINED,
     mechanism::{Findings, Mechanisms, Tier},
     plan::{ANSWER_FD, Answer, Bind, KernelLimits, PLAN_FD, Plan, SCRATCH},
@@ -173,6 +174,19 @@ impl Sandbox {
         &self.mechanisms
     }
 
+    /// What a [server](Job::server) puts its children in.
+    ///
+    /// # Errors
+    /// On a machine for which no filter can be made.
+    pub fn cage(&self) -> Result<Cage, SandboxError> {
+        let setup = |error| SandboxError::Setup { step: "seccomp".into(), error };
+        let program = match self.tier {
+            Tier::None => Vec::new(),
+            Tier::Reduced | Tier::Full => filter::cage(self.tier == Tier::Reduced).map_err(setup)?,
+        };
+        Ok(Cage { program, pid_mark: filter::PID_MARK })
+    }
+
     /// Starts a job when there is a place for it; does not wait.
     ///
     /// # Errors
@@ -258,6 +272,7 @@ impl Sandbox {
                 cpu_s: allowance.cpu.as_secs().saturating_add(2),
             },
             forks: allowance.forks,
+            server: job.server,
             user: USERS + NEXT_USER.fetch_add(1, Ordering::Relaxed) % USERS_COUNT,
             without: self.config.without.clone(),
         })
@@ -296,7 +311,7 @@ fn streams(spec: &mut ChildSpec, job: Job) {
     spec.pass.extend(job.pass);
     spec.limits = Limits {
         wall: allowance.wall,
-        cpu: Some(allowance.cpu),
+        cpu: (allowance.cpu < Duration::MAX).then_some(allowance.cpu),
         memory_bytes: Some(allowance.memory_bytes),
         grace: Duration::ZERO,
         ..spec.limits.clone()

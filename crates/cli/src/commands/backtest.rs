@@ -8,6 +8,7 @@ use crate::{
     interrupt, observe,
     output::{count, group, run_json, si},
     progress::{Display, seconds},
+    python::{Python, falls_back},
 };
 use springtide_domain::{ParamValue, Params, Severity};
 use springtide_engine::{Rules, metrics::METRICS, rules::PRESETS};
@@ -21,6 +22,7 @@ use springtide_lab::{
     library::Library,
     market::{self, Wanted},
     paths::expand,
+    python::{DIFFERS, PythonLab},
     report::export::{TradeOwner, iso},
     report_batch::{self, TradeSink},
     strategy::{StrategyKind, StrategySource},
@@ -38,9 +40,7 @@ use std::{
 /// Plans, runs, reports.
 pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
     let ledger = context.workspace.ledger()?;
-    let workers =
-        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-    let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() })
+    let pool = Pool::new(PoolConfig { workers: workers(args), ..PoolConfig::default() })
         .map_err(|e| LabError::Usage(e.to_string()))?;
     let plan = plan(context, args, &pool)?;
     let planned = plan.count()?;
@@ -169,6 +169,7 @@ fn close(
         }
     }
     failures(context, runs);
+    let differing = differences(context, args, runs);
     let paint = context.term.err();
     let rate = *bars as f64 / elapsed.as_secs_f64().max(1e-6);
     context.term.note(&format!(
@@ -213,7 +214,7 @@ fn close(
             .note("Interrupted. What finished is kept; the same command with --resume does the rest.");
         return Ok(Ending::Interrupted);
     }
-    let bad = summary.failed > 0 || summary.stopped_early;
+    let bad = summary.failed > 0 || summary.stopped_early || differing > 0;
     Ok(if bad { Ending::Partly } else { Ending::Ok })
 }
 
@@ -245,6 +246,27 @@ fn failures(context: &Context, runs: &[RunRecord]) {
             reasons.len() - 10
         ));
     }
+}
+
+/// Runs on which the two libraries do not agree; each is told.
+fn differences(context: &Context, args: &BacktestArgs, runs: &[RunRecord]) -> usize {
+    if !args.python.verify_engine {
+        return 0;
+    }
+    let facts = runs.iter().filter_map(|run| Some((run, run.python.as_ref().filter(|f| f.number == 0)?)));
+    let compared: Vec<_> = facts.collect();
+    let told = compared
+        .iter()
+        .filter_map(|(run, facts)| Some((run, facts.notes.iter().find(|note| note.starts_with(DIFFERS))?)));
+    let told: Vec<_> = told.collect();
+    for (run, note) in told.iter().take(20) {
+        context.term.note(&format!("{} on {}: {note}", run.strategy, run.data));
+    }
+    let paint = context.term.err();
+    let count = format!("{} of {} scripts differ", told.len(), compared.len());
+    let count = if told.is_empty() { paint.green(count) } else { paint.red(count) };
+    context.term.note(&format!("engines: {count}"));
+    told.len()
 }
 
 fn spread(context: &Context, runs: &[RunRecord]) -> String {
@@ -314,14 +336,15 @@ fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, Lab
     let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
     let sources: Vec<StrategySource> =
         files.iter().map(|f| StrategySource::read(f)).collect::<Result<_, _>>()?;
-    let compiled = CompiledStrategy::all(sources, pool).into_iter().map(Arc::new);
+    let python = python(context, args, &sources)?;
+    let compiled = CompiledStrategy::all(sources, pool, python.as_ref()).into_iter().map(Arc::new);
     let sets = sets(&args.sets)?;
     let sweeps: Vec<Axis> = args.sweeps.iter().map(|t| Axis::parse(t)).collect::<Result<_, _>>()?;
     let mut unknown: Option<BTreeSet<String>> = None;
     let mut strategies = Vec::new();
     for strategy in compiled {
         let (grid, missing) = grid_for(strategy.inputs(), &sets, &sweeps, args.sweep_inputs);
-        if strategy.program.is_some() {
+        if strategy.code.is_some() {
             let missing: BTreeSet<String> = missing.into_iter().collect();
             unknown = Some(match unknown {
                 Some(all) => all.intersection(&missing).cloned().collect(),
@@ -348,10 +371,37 @@ fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, Lab
     Ok(Plan {
         strategies,
         library,
+        python,
         markets,
         rules: rules.into_iter().map(Arc::new).collect(),
         overrides: AccountOverrides { cash: args.cash, commission: args.commission, slippage: args.slippage },
     })
+}
+
+/// What runs the Python strategies, if there are any.
+fn python(
+    context: &Context,
+    args: &BacktestArgs,
+    sources: &[StrategySource],
+) -> Result<Option<Arc<PythonLab>>, LabError> {
+    let in_python = || sources.iter().filter(|s| s.kind == StrategyKind::Python);
+    let count = in_python().count();
+    if count == 0 {
+        return Ok(None);
+    }
+    let found = Python::find(&args.python)?;
+    if let Some(warning) = found.warning() {
+        context.term.note(&format!("{} scripts: {warning}", context.term.err().yellow("warning:")));
+    }
+    if falls_back(&args.python) {
+        context.term.note("Python strategies use the original library: springtide's own is not there.");
+    }
+    let texts = in_python().map(|s| s.text.as_str());
+    Ok(Some(Arc::new(found.lab(&args.python, texts, workers(args).min(count))?)))
+}
+
+fn workers(args: &BacktestArgs) -> usize {
+    args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }
 
 fn no_such_input(name: &str, strategies: &[(Arc<CompiledStrategy>, springtide_lab::sweep::Grid)]) -> String {

@@ -2,12 +2,12 @@
 
 use super::Context;
 use crate::{
-    args::CheckArgs,
+    args::{CheckArgs, PythonArgs},
     exit::{CommandResult, Ending},
 };
 use springtide_domain::{Diagnostic, Severity, SourceMap};
 use springtide_lab::{
-    compiled::CompiledStrategy,
+    compiled::{Code, CompiledStrategy},
     paths::expand,
     strategy::{StrategyKind, StrategySource},
 };
@@ -15,17 +15,23 @@ use springtide_lab::{
 /// Prints every diagnostic of every file; 1 when any file cannot run.
 pub fn run(context: &Context, args: &CheckArgs) -> CommandResult {
     let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
+    let python = if files.iter().any(|f| StrategyKind::of(f) == Some(StrategyKind::Python)) {
+        let args = PythonArgs::default();
+        Some(crate::python::Python::find(&args)?.lab(&args, std::iter::empty(), 1)?)
+    } else {
+        None
+    };
     let (mut bad, mut warned) = (0, 0);
     for path in &files {
         let compiled = match StrategySource::read(path) {
-            Ok(source) => CompiledStrategy::new(source),
+            Ok(source) => CompiledStrategy::new(source, python.as_ref()),
             Err(error) => {
                 bad += 1;
                 eprintln!("tide: {error}");
                 continue;
             }
         };
-        let ok = compiled.program.is_some();
+        let ok = compiled.code.is_some();
         bad += usize::from(!ok);
         warned += usize::from(ok && !compiled.diagnostics.is_empty());
         if args.json {
@@ -59,16 +65,23 @@ fn json(strategy: &CompiledStrategy) -> serde_json::Value {
     let list = |severity: Severity| -> Vec<serde_json::Value> {
         strategy.diagnostics.iter().filter(|d| d.severity == severity).map(|d| place(d, &map)).collect()
     };
-    let kind = match &strategy.program {
-        Some(program) if program.is_strategy => "strategy",
-        Some(_) => "indicator",
+    let kind = match &strategy.code {
+        Some(Code::Pine(program)) if !program.is_strategy => "indicator",
+        Some(_) => "strategy",
         None => "unknown",
+    };
+    let version = match strategy.source.kind {
+        StrategyKind::Pine => Some(strategy.program().map_or_else(
+            || springtide_pine::syntax::parse(&strategy.source.text).script.version,
+            |p| p.version,
+        )),
+        StrategyKind::Python => None,
     };
     serde_json::json!({
         "file": strategy.source.path.display().to_string(),
-        "version": strategy.program.as_ref().map_or_else(|| springtide_pine::syntax::parse(&strategy.source.text).script.version, |p| p.version),
+        "version": version,
         "kind": kind,
-        "ok": strategy.program.is_some(),
+        "ok": strategy.code.is_some(),
         "unsupported": list(Severity::Unsupported),
         "errors": list(Severity::Error),
         "warnings": list(Severity::Warning),

@@ -28,7 +28,8 @@ pub fn run(context: &Context, args: &ExportArgs) -> CommandResult {
     let format = args.format.or_else(|| args.out.as_deref().and_then(by_ending)).ok_or_else(|| {
         LabError::Usage("say --format html, csv, parquet or json, or name --out with such an ending".into())
     })?;
-    let replay = replay::run(&ledger, &record, &context.workspace.data(), &context.workspace.cache())?;
+    let (store, cache) = (context.workspace.data(), context.workspace.cache());
+    let replay = replay::run(&ledger, &record, &store, &cache, &crate::python::again)?;
     let out = args
         .out
         .clone()

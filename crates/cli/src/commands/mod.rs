@@ -10,6 +10,7 @@ mod doctor;
 mod export;
 mod ledger;
 pub mod money;
+mod python;
 mod rerun;
 mod rules;
 mod show;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> CommandResult {
         Command::Demo(args) => demo::run(&context, &args),
         Command::Backtest(args) => backtest::run(&context, &args),
         Command::Check(args) => check::run(&context, &args),
+        Command::Python(command) => python::run(&context, &command),
         Command::Data(command) => data::run(&context, &command),
         Command::Board(args) => board::run(&context, &args),
         Command::Show(args) => show::run(&context, &args),

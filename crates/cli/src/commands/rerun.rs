@@ -21,7 +21,8 @@ pub fn run(context: &Context, args: &RerunArgs) -> CommandResult {
             differing += 1;
             continue;
         }
-        let replay = replay::run(&ledger, &record, &context.workspace.data(), &context.workspace.cache())?;
+        let (store, cache) = (context.workspace.data(), context.workspace.cache());
+        let replay = replay::run(&ledger, &record, &store, &cache, &crate::python::again)?;
         match replay.difference() {
             None => println!(
                 "{name}: {}",

@@ -17,14 +17,20 @@ use springtide_lab::{
     report::{RunDetail, detail::TradeRow, export::iso},
 };
 
+mod python;
+
 const CHART_HEIGHT: usize = 10;
 
 /// Prints the run; its trades and equity are computed again and compared with the record.
 pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
     let ledger = context.workspace.existing_ledger()?;
     let record = ledger.find(&args.run)?;
+    if args.log {
+        return log(context, &ledger, &record);
+    }
+    let (store, cache) = (context.workspace.data(), context.workspace.cache());
     let replay = (record.status == RunStatus::Ok)
-        .then(|| replay::run(&ledger, &record, &context.workspace.data(), &context.workspace.cache()));
+        .then(|| replay::run(&ledger, &record, &store, &cache, &crate::python::again));
     let (replay, missing) = match replay {
         Some(Ok(replay)) => (Some(replay), None),
         Some(Err(error)) => (None, Some(error.to_string())),
@@ -46,6 +52,9 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
     if let Some(text) = diagnostics(&ledger, &record, context.term.color_out)? {
         print!("{text}");
     }
+    if let Some(facts) = &record.python {
+        print!("{}", python::facts(facts, context.term.width, paint));
+    }
     if record.metrics.is_some() {
         print!("{}", metrics(&record, context.term.width, paint));
     }
@@ -64,6 +73,18 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
     Ok(Ending::Ok)
 }
 
+/// What the script printed: its standard output here, its standard error there.
+fn log(context: &Context, ledger: &springtide_lab::Ledger, record: &RunRecord) -> CommandResult {
+    match ledger.log(&record.id)? {
+        Some(log) => {
+            print!("{}", log.stdout);
+            eprint!("{}", log.stderr);
+        }
+        None => context.term.note("It printed nothing."),
+    }
+    Ok(Ending::Ok)
+}
+
 fn head(run: &RunRecord, paint: Paint) -> String {
     let inputs: Vec<String> = run.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let a = &run.setup.account;
@@ -74,15 +95,21 @@ fn head(run: &RunRecord, paint: Paint) -> String {
     if !inputs.is_empty() {
         lines.push(format!("inputs  {}", inputs.join("  ")));
     }
-    lines.push(format!(
-        "cash {}  size {:?} {}  commission {:?}  slippage {:?}  rules {}",
-        group(a.initial_capital, 0),
-        a.qty_type,
-        a.qty_value,
-        a.commission,
-        a.slippage,
-        run.rules.name
-    ));
+    lines.push(match &run.python {
+        Some(facts) => {
+            let account: Vec<String> = facts.account.iter().map(|(k, v)| format!("{k} {v}")).collect();
+            format!("{}  rules {}", account.join("  "), run.rules.name)
+        }
+        None => format!(
+            "cash {}  size {:?} {}  commission {:?}  slippage {:?}  rules {}",
+            group(a.initial_capital, 0),
+            a.qty_type,
+            a.qty_value,
+            a.commission,
+            a.slippage,
+            run.rules.name
+        ),
+    });
     lines.push(paint.dim(format!(
         "{} in {} µs, recorded {}, {}",
         run.status.as_str(),

@@ -34,6 +34,33 @@ pub struct OpenTrade {
 }
 
 impl OpenTrade {
+    /// A trade that another engine says is open; `swing` is its best and worst open profit so far, both >= 0.
+    pub fn reported(
+        side: Side,
+        qty: f64,
+        entry_bar: u32,
+        entry_price: f64,
+        entry_id: NameId,
+        swing: (f64, f64),
+    ) -> Self {
+        Self {
+            key: 0,
+            side,
+            qty,
+            entry_bar,
+            entry_price,
+            entry_id,
+            entry_comment: NameId(0),
+            commission: 0.0,
+            max_runup: swing.0,
+            max_drawdown: swing.1,
+            entry_seq: 0,
+            high: entry_price,
+            low: entry_price,
+            unseen: entry_bar as usize,
+        }
+    }
+
     /// Takes the bars before `next` that were not walked price by price into the extremes.
     fn catch_up(&mut self, bars: &BarsView<'_>, next: usize) {
         if self.unseen < next {

@@ -55,6 +55,7 @@ impl<'a> Jobs<'a> {
             return;
         };
         self.points = match (strategy.runnable(), market) {
+            (Ok(_), Market::Ready(_)) if r >= self.plan.rules_for(strategy) => 0,
             (Ok(_), Market::Ready(_)) => grid.count().unwrap_or(0),
             (Ok(_), Market::Broken { name, path, error }) => {
                 self.broken(strategy, name, path, error, r);
@@ -109,8 +110,11 @@ impl<'a> Jobs<'a> {
             rules: Arc::clone(self.plan.rules.get(r)?),
             overrides: self.plan.overrides.clone(),
             library: Arc::clone(&self.plan.library),
+            python: self.plan.python.clone(),
             params: grid.at(point),
             job: self.batch.job,
+            timeout: self.batch.options.timeout,
+            cancel: self.batch.stop.clone(),
         })
     }
 
@@ -156,7 +160,7 @@ impl<'a> Jobs<'a> {
     }
 }
 
-pub(super) type Body = Box<dyn FnOnce(&TaskCtx<'_>) -> RunRecord + Send>;
+pub(super) type Body = Box<dyn FnOnce(&TaskCtx<'_>) -> Vec<RunRecord> + Send>;
 
 impl Iterator for Jobs<'_> {
     type Item = (String, Body);

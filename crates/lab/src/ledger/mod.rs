@@ -6,11 +6,12 @@
 mod query;
 mod writer;
 
-use crate::{LabError, strategy::StrategySource};
+use crate::{LabError, python::PythonFacts, strategy::StrategySource};
 use serde::{Deserialize, Serialize};
 use springtide_domain::{Diagnostic, Params, RunId, RunStatus};
 use springtide_engine::{Account, Rules, metrics::Metrics};
 use springtide_io::db::{Database, sqlx};
+use springtide_python::Log;
 use std::{
     path::Path,
     sync::Arc,
@@ -20,7 +21,7 @@ use std::{
 pub use query::{BoardQuery, GroupBy};
 pub use writer::{Acknowledge, LedgerWriter};
 
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// Everything beside source and parameters that decides a run's numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +86,10 @@ pub struct RunRecord {
     pub metrics: Option<Metrics>,
     /// Hash of all trades, to prove a repetition equal.
     pub trades_hash: Option<String>,
+    /// Of a Python strategy: how it came about, and what its library says.
+    pub python: Option<Box<PythonFacts>>,
+    /// What the script printed, on its way to the ledger; [`Ledger::log`] has it afterwards.
+    pub log: Option<Arc<Log>>,
 }
 
 /// One command's batch.
@@ -161,6 +166,17 @@ impl Ledger {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// What a run's script printed.
+    pub fn log(&self, run: &RunId) -> Result<Option<Log>, LabError> {
+        let found: Option<(String, String)> = self.db.read(async |c| {
+            sqlx::query_as("SELECT stdout, stderr FROM logs WHERE run = ?")
+                .bind(run.as_str())
+                .fetch_optional(c)
+                .await
+        })?;
+        Ok(found.map(|(stdout, stderr)| Log { stdout, stderr }))
     }
 
     /// The text of a strategy that ran.

@@ -214,6 +214,8 @@ fn record(row: &SqliteRow) -> Result<RunRecord, LabError> {
         elapsed_us: number("elapsed_us")? as u64,
         metrics: optional("metrics")?.map(|m| parse("metrics", &m)).transpose()?,
         trades_hash: optional("trades_hash")?,
+        python: optional("python")?.map(|p| parse("python", &p)).transpose()?,
+        log: None,
     })
 }
 

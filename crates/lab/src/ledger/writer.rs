@@ -13,7 +13,7 @@ use std::{
 const BATCH: usize = 256;
 /// Rows that may wait before the workers are held back.
 const QUEUE: usize = 4096;
-/// SQLite takes 32,766 bound values in a statement; a row binds 20.
+/// SQLite takes 32,766 bound values in a statement; a row binds 21.
 const ROWS_PER_STATEMENT: usize = 128;
 
 /// Called on the writer's thread for each run once it is on disk, in commit order.
@@ -75,7 +75,8 @@ fn write_all(
         batch.extend(receiver.try_iter().take(BATCH - 1));
         ledger.commit(&batch)?;
         total += batch.len() as u64;
-        batch.drain(..).for_each(&mut *announce);
+        // What was printed is on disk and of no use to whoever is told.
+        batch.drain(..).map(|run| RunRecord { log: None, ..run }).for_each(&mut *announce);
     }
     Ok(total)
 }
@@ -87,6 +88,9 @@ impl Ledger {
             for rows in runs.chunks(ROWS_PER_STATEMENT) {
                 insert(connection, rows).await?;
             }
+            for run in runs {
+                keep_log(connection, run).await?;
+            }
             Ok(())
         })?;
         Ok(())
@@ -97,7 +101,7 @@ async fn insert(connection: &mut SqliteConnection, rows: &[RunRecord]) -> Result
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT OR REPLACE INTO runs (id, job, finished_ms, strategy, source, strategy_hash, data, data_hash, \
          symbol, timeframe, setup, rules, params, status, error, diagnostics, bars, elapsed_us, metrics, \
-         trades_hash) ",
+         trades_hash, python) ",
     );
     query.push_values(rows, |mut row, run| {
         row.push_bind(run.id.as_str())
@@ -119,9 +123,22 @@ async fn insert(connection: &mut SqliteConnection, rows: &[RunRecord]) -> Result
             .push_bind(run.bars as i64)
             .push_bind(run.elapsed_us as i64)
             .push_bind(run.metrics.as_ref().map(json))
-            .push_bind(&run.trades_hash);
+            .push_bind(&run.trades_hash)
+            .push_bind(run.python.as_ref().map(json));
     });
     query.build().persistent(rows.len() == ROWS_PER_STATEMENT).execute(connection).await?;
+    Ok(())
+}
+
+/// The log of a run; a repetition's takes the place of the earlier one.
+async fn keep_log(connection: &mut SqliteConnection, run: &RunRecord) -> Result<(), sqlx::Error> {
+    let Some(log) = &run.log else { return Ok(()) };
+    sqlx::query("INSERT OR REPLACE INTO logs (run, stdout, stderr) VALUES (?, ?, ?)")
+        .bind(run.id.as_str())
+        .bind(&log.stdout)
+        .bind(&log.stderr)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -9,6 +9,11 @@ use std::sync::Arc as Rc;
 pub struct NameTable(Vec<Rc<str>>);
 
 impl NameTable {
+    /// Texts by their place; the first belongs to the name that stands for none and is empty.
+    pub fn new(texts: Vec<String>) -> Self {
+        Self(texts.into_iter().map(Rc::from).collect())
+    }
+
     /// The text of a name.
     pub fn get(&self, id: NameId) -> &str {
         self.0.get(id.0 as usize).map_or("", |s| s)

@@ -1,0 +1,93 @@
+//! What is shown of a Python run besides what all runs have.
+
+use crate::term::Paint;
+use serde_json::Value;
+use springtide_lab::python::PythonFacts;
+use springtide_python::Fault;
+
+/// Engine, notes, what went wrong, and the library's own statistics.
+pub fn facts(facts: &PythonFacts, width: usize, paint: Paint) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| out.push_str(&format!("{text}\n"));
+    let place = match facts.runs {
+        0 | 1 => String::new(),
+        runs => format!(", run {} of {runs}", facts.number + 1),
+    };
+    line(paint.dim(format!("{} engine: {}{place}", facts.engine, facts.environment)));
+    line(paint.dim(format!(
+        "{} ms of processor time, {} MiB at most, {} sandbox",
+        facts.cpu_us / 1000,
+        facts.peak_bytes >> 20,
+        facts.sandbox
+    )));
+    if let Some(warning) = &facts.warning {
+        line(format!("{} {warning}", paint.yellow("warning:")));
+    }
+    for note in &facts.notes {
+        line(format!("{} {note}", paint.yellow("note:")));
+    }
+    if let Some(text) = facts.fault.as_ref().map(|f| fault(f, facts.runs > 0, paint)) {
+        line(text);
+    }
+    if !facts.stats.is_empty() {
+        line(stats(facts, width, paint));
+    }
+    out
+}
+
+fn fault(fault: &Fault, after_runs: bool, paint: Paint) -> String {
+    let mut lines = Vec::new();
+    if after_runs {
+        lines.push(paint.yellow("The script failed after its runs:"));
+    }
+    lines.push(paint.red(format!("{}: {}", fault.kind, fault.message)));
+    lines.extend(fault.within.iter().map(|outer| paint.dim(format!("  within {outer}"))));
+    if let (Some(file), Some(at)) = (&fault.file, fault.line) {
+        let function = fault.function.as_ref().map(|f| format!(", in {f}")).unwrap_or_default();
+        lines.push(format!("  {file}:{at}{function}"));
+    }
+    for (number, text) in &fault.context {
+        let row = format!("  {number:>5} | {text}");
+        lines.push(if Some(*number) == fault.line { paint.bold(row) } else { paint.dim(row) });
+    }
+    if let Some(hint) = &fault.hint {
+        lines.push(format!("{} {} [{}]", paint.cyan("hint:"), hint.text, hint.code));
+    }
+    if !fault.output.is_empty() {
+        lines.push(paint.dim("Last lines of output (--log shows all):"));
+        lines.extend(fault.output.iter().map(|text| format!("  {text}")));
+    }
+    lines.join("\n")
+}
+
+fn stats(facts: &PythonFacts, width: usize, paint: Paint) -> String {
+    let cells: Vec<(String, String)> =
+        facts.stats.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let name = cells.iter().map(|c| c.0.chars().count()).max().unwrap_or(0);
+    let value = cells.iter().map(|c| c.1.chars().count()).max().unwrap_or(0);
+    let columns = (width / (name + value + 5)).clamp(1, 3);
+    let rows = cells.len().div_ceil(columns);
+    let mut out = format!("\n{}\n", paint.bold("As the library reports it"));
+    for r in 0..rows {
+        let mut row = String::new();
+        for (title, value_text) in (0..columns).filter_map(|c| cells.get(c * rows + r)) {
+            let pad = " ".repeat(name - title.chars().count() + 1 + value - value_text.chars().count());
+            row.push_str(&format!("{}{pad}{value_text}    ", paint.dim(title)));
+        }
+        out.push_str(row.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "–".into(),
+        Value::Number(number) => match number.as_f64() {
+            Some(x) if x.fract() != 0.0 => format!("{x:.4}"),
+            _ => number.to_string(),
+        },
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,494 @@
+//! Strategies written in Python for backtesting.py: what they are, and their runs as the ledger has them.
+
+mod convert;
+mod facts;
+
+pub use facts::PythonFacts;
+
+use crate::{
+    LabError,
+    dataset::DataSet,
+    execute::{ENGINE_VERSION, RunFailure, RunOutput, RunSpec, trades_hash},
+    ledger::RunRecord,
+    strategy::StrategySource,
+};
+use springtide_domain::{ContentHash, Diagnostic, ParamValue, RunId, RunStatus, Severity, Span};
+use springtide_engine::{Commission, Rules, Slippage};
+use springtide_pine::ir::{Input, InputKind};
+use springtide_python::{
+    Fault, Finish, Log, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRequest, ScriptRun, Shape, Work,
+    Workers,
+};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Name of the broker rules that Python strategies run under.
+pub const RULES: &str = "backtesting_py";
+/// Files that a script names and that lie beside it: together at most this long.
+const FILES_MAX_BYTES: u64 = 64 << 20;
+/// Runs of one script that are recorded.
+const RUNS_MAX: usize = 1_000;
+/// Lines of output that go with an error.
+const OUTPUT_LINES: usize = 12;
+/// Scripts that one process looks at.
+const CHECKED_AT_ONCE: usize = 32;
+
+/// A Python strategy after checking.
+#[derive(Clone, Debug)]
+pub struct PythonScript {
+    /// What it is.
+    pub shape: Shape,
+    /// Attributes of its strategies, for `--set` and `--sweep`.
+    pub inputs: Vec<Input>,
+    /// Texts of the files that it names and that lie beside it.
+    pub files: BTreeMap<String, String>,
+}
+
+/// One of the libraries that can answer to `import backtesting`.
+#[derive(Debug)]
+pub struct PythonEngine {
+    /// `rust` or `original`.
+    pub name: String,
+    /// Its version and that of everything it works with.
+    pub identity: String,
+    /// Workers that have imported it.
+    pub workers: Workers,
+}
+
+/// Runs Python strategies.
+#[derive(Debug)]
+pub struct PythonLab {
+    /// What runs are made with.
+    pub engine: PythonEngine,
+    /// What each run is compared with.
+    pub verify: Option<PythonEngine>,
+    /// Where pages of `plot()` go.
+    pub plots: Option<PathBuf>,
+}
+
+/// One `Backtest.run` of a script, or the failure of a script that has none.
+#[derive(Debug)]
+pub struct Recorded {
+    /// For the ledger.
+    pub record: RunRecord,
+    /// Trades, equity, metrics.
+    pub output: Option<RunOutput>,
+    /// The bars it was on, where they were not those of the data set.
+    pub data: Option<DataSet>,
+}
+
+/// Everything a script told.
+struct Told {
+    runs: Vec<ScriptRun>,
+    plots: Vec<(usize, Vec<u8>)>,
+    beyond: usize,
+    end: Option<ScriptEnd>,
+    ended: springtide_python::Ended,
+}
+
+impl Told {
+    /// What went wrong, unless it came to its end.
+    fn fault(&self) -> Option<Fault> {
+        match &self.end {
+            Some(end) if self.ended.finish == Finish::Code(0) && self.ended.broken.is_none() => {
+                let mut fault = end.fault.clone()?;
+                fault.output = self.ended.log.last_lines(OUTPUT_LINES);
+                Some(fault)
+            }
+            _ => Some(self.ended.fault()),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.end.as_ref().map(|end| end.notes.clone()).unwrap_or_default();
+        if self.beyond > 0 {
+            notes.push(format!("{} more runs than the {RUNS_MAX} that are recorded", self.beyond));
+        }
+        notes
+    }
+}
+
+impl PythonLab {
+    /// Shapes of scripts, in their order.
+    pub fn check(&self, scripts: &[(String, String)]) -> Vec<Result<Shape, Box<Fault>>> {
+        let ask = |scripts: &[(String, String)]| {
+            let mut shapes = Vec::new();
+            let mut sink = |message| {
+                if let Message::Shape(shape) = message {
+                    shapes.push(shape);
+                }
+            };
+            let work = Work::Check(scripts.to_vec());
+            let ended = self.engine.workers.run(&work, None, &RunLimits::default(), &|| false, &mut sink);
+            (shapes, ended)
+        };
+        let mut all = Vec::new();
+        for chunk in scripts.chunks(CHECKED_AT_ONCE) {
+            let (shapes, _) = ask(chunk);
+            if shapes.len() == chunk.len() {
+                all.extend(shapes);
+                continue;
+            }
+            // One of them was too much for the process that looked; which one is found by looking at each alone.
+            all.extend(chunk.iter().map(|script| {
+                let (mut shapes, ended) = ask(std::slice::from_ref(script));
+                let fault = || match ended {
+                    Ok(ended) => Box::new(ended.fault()),
+                    Err(error) => Box::new(Fault::new("Worker", error.to_string())),
+                };
+                shapes.pop().unwrap_or_else(|| Err(fault()))
+            }));
+        }
+        all
+    }
+
+    fn tell(
+        &self,
+        workers: &Workers,
+        spec: &RunSpec<'_>,
+        script: &PythonScript,
+        wall: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Told, String> {
+        let account = script_account(spec)?;
+        let request = ScriptRequest {
+            path: file_name(&spec.strategy.source.path),
+            text: spec.strategy.source.text.clone(),
+            params: spec.params.clone(),
+            account,
+            files: script.files.clone(),
+            plots: self.plots.is_some(),
+        };
+        let image = spec.data.image().map_err(|e| format!("the bars cannot be shared: {e}"))?;
+        let (mut runs, mut plots, mut beyond, mut end) = (Vec::new(), Vec::new(), 0, None);
+        let mut sink = |message| match message {
+            Message::Run(_) if runs.len() >= RUNS_MAX => beyond += 1,
+            Message::Run(run) => runs.push(*run),
+            Message::Plot(run, page) => plots.push((run, page)),
+            Message::End(word) => end = Some(word),
+            Message::Shape(_) => {}
+        };
+        let work = Work::Run(Box::new(request));
+        let ended = workers
+            .run(&work, Some(&image), &RunLimits::within(wall), stop, &mut sink)
+            .map_err(|error| error.to_string())?;
+        Ok(Told { runs, plots, beyond, end, ended })
+    }
+
+    /// Runs a script and gives all its runs, the first one last: once that is recorded, all are.
+    pub fn record(
+        &self,
+        spec: &RunSpec<'_>,
+        script: &PythonScript,
+        job: i64,
+        wall: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Vec<Recorded> {
+        let mut told = match self.tell(&self.engine.workers, spec, script, wall, stop) {
+            Ok(told) => told,
+            Err(problem) => {
+                let record = spec.blank(job, RunStatus::Failed, Some(problem));
+                return vec![Recorded { record, output: None, data: None }];
+            }
+        };
+        let fault = told.fault();
+        let mut notes = told.notes();
+        notes.extend(self.difference(spec, script, &told, wall, stop));
+        let facts = |number: usize| PythonFacts {
+            engine: self.engine.name.clone(),
+            environment: self.engine.identity.clone(),
+            overrides: spec.overrides.clone(),
+            number,
+            runs: told.runs.len(),
+            sandbox: self.engine.workers.tier().to_string(),
+            warning: self.engine.workers.tier().warning().map(str::to_owned),
+            cpu_us: told.ended.cpu.as_micros() as u64,
+            peak_bytes: told.ended.peak_bytes,
+            fault: fault.clone(),
+            notes: notes.clone(),
+            ..PythonFacts::default()
+        };
+        let log = Some(Arc::new(told.ended.log.clone())).filter(|log: &Arc<Log>| !log.is_empty());
+        if told.runs.is_empty() {
+            let status = match told.ended.finish {
+                Finish::TimedOut => RunStatus::Timeout,
+                Finish::Stopped if told.ended.broken.is_none() => RunStatus::Cancelled,
+                _ => RunStatus::Failed,
+            };
+            let error = match status {
+                RunStatus::Timeout => RunFailure::Timeout(wall).to_string(),
+                _ => fault.as_ref().map(Fault::line_text).unwrap_or_default(),
+            };
+            let mut record = spec.blank(job, status, Some(error));
+            record.elapsed_us = told.ended.wall.as_micros() as u64;
+            record.python = Some(Box::new(facts(0)));
+            record.log = log;
+            return vec![Recorded { record, output: None, data: None }];
+        }
+        let mut all: Vec<Recorded> = Vec::new();
+        let facts: Vec<PythonFacts> = (0..told.runs.len()).map(facts).collect();
+        for (run, facts) in std::mem::take(&mut told.runs).into_iter().zip(facts) {
+            let one = Recorded::new(spec, job, run, facts, &told.ended, log.clone());
+            self.keep_plots(&told.plots, all.len(), &one.record);
+            all.push(one);
+        }
+        all.reverse();
+        all
+    }
+
+    /// What another library makes of the script, where it is to be compared.
+    fn difference(
+        &self,
+        spec: &RunSpec<'_>,
+        script: &PythonScript,
+        told: &Told,
+        wall: Duration,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<String> {
+        let other = self.verify.as_ref()?;
+        let theirs = match self.tell(&other.workers, spec, script, wall, stop) {
+            Ok(theirs) => theirs,
+            Err(problem) => return Some(format!("{DIFFERS} {}: it did not run: {problem}", other.name)),
+        };
+        let found =
+            facts::compare((&told.runs, told.fault().as_ref()), (&theirs.runs, theirs.fault().as_ref()));
+        Some(match found {
+            Ok(text) => format!("{} and {} agree: {text}", self.engine.name, other.name),
+            Err(text) => format!("{DIFFERS} {}: {text}", other.name),
+        })
+    }
+
+    fn keep_plots(&self, plots: &[(usize, Vec<u8>)], number: usize, record: &RunRecord) {
+        let Some(folder) = &self.plots else { return };
+        for (_, page) in plots.iter().filter(|(run, _)| *run == number) {
+            // A page that cannot be written is no reason to lose the run; the folder was made beforehand.
+            let _ = crate::report::export::write_file(
+                &folder.join(format!("{}.html", record.id.short())),
+                |out| out.write_all(page),
+            );
+        }
+    }
+
+    /// Runs a recorded run's script again and gives the run of that number.
+    ///
+    /// # Errors
+    /// When the script fails or has no such run any more.
+    pub fn repeat(
+        &self,
+        spec: &RunSpec<'_>,
+        script: &PythonScript,
+        number: usize,
+    ) -> Result<(RunOutput, Option<DataSet>), RunFailure> {
+        let wall = Duration::from_secs(600);
+        let mut told =
+            self.tell(&self.engine.workers, spec, script, wall, &|| false).map_err(RunFailure::Script)?;
+        if number >= told.runs.len() {
+            let fault = told.fault().map_or_else(|| "it makes fewer runs now".into(), |f| f.line_text());
+            return Err(RunFailure::Script(fault));
+        }
+        let notes = told.notes();
+        let run = told.runs.swap_remove(number);
+        let lines = told.ended.log.stdout.lines().map(str::to_owned).collect();
+        convert::output(spec, run, notes, lines)
+    }
+}
+
+/// Begins the note of a run on which two libraries do not agree.
+pub const DIFFERS: &str = "differs from";
+
+impl Recorded {
+    fn new(
+        spec: &RunSpec<'_>,
+        job: i64,
+        run: ScriptRun,
+        mut facts: PythonFacts,
+        ended: &springtide_python::Ended,
+        log: Option<Arc<Log>>,
+    ) -> Self {
+        facts.strategy = run.strategy.clone();
+        facts.params = run.params.clone();
+        facts.account = run.account.clone();
+        facts.stats = run.stats.clone();
+        facts.notes.extend(run.no_trade.iter().map(|why| format!("no trade: {why}")));
+        let number = facts.number;
+        let elapsed = if number == 0 { ended.wall.as_micros() as u64 } else { run.elapsed_us };
+        let capital = convert::capital(&run);
+        let bars = run.equity.len() as u64;
+        let converted = convert::output(spec, run, facts.notes.clone(), Vec::new());
+        let mut record = match &converted {
+            Ok(_) => spec.blank(job, RunStatus::Ok, None),
+            Err(failure) => spec.blank(job, failure.status(), Some(failure.to_string())),
+        };
+        record.id = id(spec, number);
+        record.elapsed_us = elapsed.min(ended.wall.as_micros() as u64);
+        record.bars = bars;
+        record.setup.account.initial_capital = capital;
+        record.python = Some(Box::new(facts));
+        record.log = log;
+        let (output, data) = match converted {
+            Ok((output, data)) => (Some(output), data),
+            Err(_) => (None, None),
+        };
+        if let Some(output) = &output {
+            record.metrics = Some(output.metrics.clone());
+            record.trades_hash = Some(trades_hash(&output.simulation.trades));
+        }
+        Self { record, output, data }
+    }
+}
+
+/// Identity of a script's `number`-th run.
+pub fn id(spec: &RunSpec<'_>, number: usize) -> RunId {
+    let identity = spec.python.map_or("", |lab| &lab.engine.identity);
+    let engine = format!("{ENGINE_VERSION}; {identity}");
+    let account =
+        serde_json::to_string(&(spec.overrides.cash, spec.overrides.commission, spec.overrides.slippage))
+            .unwrap_or_default();
+    let place = if number == 0 { RULES.to_owned() } else { format!("{RULES} #{number}") };
+    let files = spec.strategy.python().map(|script| &script.files);
+    let data = match files {
+        Some(files) if !files.is_empty() => {
+            let text = serde_json::to_string(files).unwrap_or_default();
+            ContentHash::of_parts(&[&spec.data.identity().0, text.as_bytes()])
+        }
+        _ => spec.data.identity(),
+    };
+    RunId::compute(spec.strategy.source.hash, &spec.params, data, &engine, &account, &place)
+}
+
+/// The rules that Python strategies run under.
+pub fn rules() -> Rules {
+    Rules::preset(RULES).unwrap_or_default()
+}
+
+fn script_account(spec: &RunSpec<'_>) -> Result<ScriptAccount, String> {
+    let commission = spec.overrides.commission.map(|c| match c {
+        Commission::Percent(percent) => serde_json::json!(percent / 100.0),
+        Commission::PerContract(money) => serde_json::json!({ "per_unit": money }),
+        Commission::PerOrder(money) => serde_json::json!([money, 0.0]),
+    });
+    let spread = match spec.overrides.slippage {
+        None => None,
+        Some(Slippage::Percent(percent)) => Some(percent / 100.0),
+        Some(Slippage::Ticks(0.0)) => Some(0.0),
+        Some(Slippage::Ticks(_)) => {
+            return Err("a Python strategy takes --slippage in percent (its `spread`), not in ticks".into());
+        }
+    };
+    Ok(ScriptAccount { cash: spec.overrides.cash, commission, spread })
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| "strategy.py".into(), |name| name.to_string_lossy().into_owned())
+}
+
+impl PythonScript {
+    /// A checked script with the files that lie beside it.
+    pub fn new(shape: Shape, source: &StrategySource) -> Result<Self, LabError> {
+        let inputs = shape.params.iter().map(|(name, value)| input(name, value)).collect();
+        let folder = source.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut files = BTreeMap::new();
+        let mut bytes = 0;
+        for name in &shape.files {
+            let Some(path) = beside(folder, name) else { continue };
+            bytes += std::fs::metadata(&path).map_or(0, |meta| meta.len());
+            if bytes > FILES_MAX_BYTES {
+                return Err(LabError::Usage(format!(
+                    "{}: the files that it reads are longer than {FILES_MAX_BYTES} bytes: import them and name them \
+                     with --data",
+                    source.path.display()
+                )));
+            }
+            let text = std::fs::read_to_string(&path).map_err(|source| LabError::File { path, source })?;
+            files.insert(name.clone(), text);
+        }
+        Ok(Self { shape, inputs, files })
+    }
+}
+
+/// The file of that name, if it lies in the folder or below. A script may name any file; what lies elsewhere is
+/// none of its business.
+fn beside(folder: &Path, name: &str) -> Option<PathBuf> {
+    let root = folder.canonicalize().ok()?;
+    let path = folder.join(name).canonicalize().ok()?;
+    (path.starts_with(&root) && path.is_file()).then_some(path)
+}
+
+fn input(name: &str, value: &ParamValue) -> Input {
+    let (kind, default, text) = match value {
+        ParamValue::Bool(b) => (InputKind::Bool, f64::from(*b), String::new()),
+        ParamValue::Int(i) => (InputKind::Int, *i as f64, String::new()),
+        ParamValue::Float(x) => (InputKind::Float, *x, String::new()),
+        ParamValue::Str(text) => (InputKind::Str, f64::NAN, text.clone()),
+    };
+    Input {
+        key: name.into(),
+        variable: name.into(),
+        kind,
+        default,
+        default_str: text,
+        min: None,
+        max: None,
+        step: None,
+        options: Vec::new(),
+        span: Span::new(0, 0),
+    }
+}
+
+/// A script's fault as the diagnostics of other languages are.
+pub fn diagnostic(fault: &Fault, text: &str) -> Diagnostic {
+    let line = fault.line.unwrap_or(1).max(1) as usize;
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let length = text[start.min(text.len())..].lines().next().map_or(0, str::len);
+    let start = start.min(text.len());
+    Diagnostic {
+        severity: Severity::Error,
+        code: fault.hint.as_ref().map_or_else(|| "python".into(), |hint| hint.code.clone()),
+        feature: String::new(),
+        message: format!("{}: {}", fault.kind, fault.message),
+        hint: fault.hint.as_ref().map(|hint| hint.text.clone()).unwrap_or_default(),
+        span: Span::new(start, start + length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_beside_a_script_are_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let scripts = dir.path().join("scripts");
+        std::fs::create_dir_all(scripts.join("data")).unwrap();
+        for name in ["secret.csv", "scripts/a.csv", "scripts/data/b.csv"] {
+            std::fs::write(dir.path().join(name), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret.csv", scripts.join("link.csv")).unwrap();
+        let secret = dir.path().join("secret.csv");
+        let own = scripts.join("a.csv");
+        for (name, there) in [
+            ("a.csv", true),
+            ("data/b.csv", true),
+            (own.to_str().unwrap(), true),
+            ("../secret.csv", false),
+            ("link.csv", false),
+            (secret.to_str().unwrap(), false),
+            ("none.csv", false),
+        ] {
+            assert_eq!(beside(&scripts, name).is_some(), there, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_shown_at_its_line() {
+        let fault = Fault { line: Some(2), ..Fault::new("ValueError", "bad") };
+        let text = "one\ntwo\nthree";
+        let span = diagnostic(&fault, text).span;
+        assert_eq!(&text[span.start as usize..span.end as usize], "two");
+        assert_eq!(diagnostic(&Fault { line: Some(99), ..fault }, text).span, Span::new(13, 13));
+    }
+}

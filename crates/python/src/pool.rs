@@ -1,0 +1,90 @@
+//! Workers for as many threads as ask for one.
+
+use crate::{BarsImage, Ended, Engine, Environment, RunLimits, Work, Worker, WorkerError, wire::Message};
+use springtide_runtime::process::Children;
+use springtide_sandbox::{Sandbox, Tier};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What workers are made of.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct WorkersConfig {
+    pub children: Arc<Children>,
+    pub sandbox: Sandbox,
+    pub environment: Environment,
+    pub engine: Engine,
+    /// Modules to import beyond the usual ones.
+    pub preload: Vec<String>,
+}
+
+/// Warm workers: one is started whenever a thread wants one and none is idle, and kept.
+#[derive(Debug)]
+pub struct Workers {
+    config: WorkersConfig,
+    idle: Mutex<Vec<Worker>>,
+}
+
+impl Workers {
+    /// None yet.
+    pub fn new(config: WorkersConfig) -> Self {
+        Self { config, idle: Mutex::default() }
+    }
+
+    /// The Python that they work in.
+    pub fn environment(&self) -> &Environment {
+        &self.config.environment
+    }
+
+    /// How well runs are held.
+    pub fn tier(&self) -> Tier {
+        self.config.sandbox.tier()
+    }
+
+    /// Starts `count` workers at once, so that the first runs do not wait for one after the other.
+    ///
+    /// # Errors
+    /// The first that could not be started.
+    pub fn warm_up(&self, count: usize) -> Result<(), WorkerError> {
+        let started: Vec<Result<Worker, WorkerError>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| self.start())).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+        });
+        for worker in started {
+            self.put(worker?);
+        }
+        Ok(())
+    }
+
+    fn start(&self) -> Result<Worker, WorkerError> {
+        let WorkersConfig { children, sandbox, environment, engine, preload } = &self.config;
+        Worker::start(children, sandbox, environment, engine, preload)
+    }
+
+    fn put(&self, worker: Worker) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    /// Does work on an idle worker, or on a new one; see [`Worker::run`].
+    ///
+    /// # Errors
+    /// When no worker can be started, or the one that did the work is lost.
+    pub fn run(
+        &self,
+        work: &Work,
+        data: Option<&BarsImage>,
+        limits: &RunLimits,
+        stop: &dyn Fn() -> bool,
+        sink: &mut dyn FnMut(Message),
+    ) -> Result<Ended, WorkerError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut worker = match idle {
+            Some(worker) => worker,
+            None => self.start()?,
+        };
+        let ended = worker.run(work, data, limits, stop, sink)?;
+        if worker.is_reusable_after(&ended) {
+            self.put(worker);
+        }
+        Ok(ended)
+    }
+}

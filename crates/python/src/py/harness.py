@@ -1,0 +1,113 @@
+"""Runs one script in a process of its own and tells what its backtests came to.
+
+Results leave as frames: two lengths, a head in JSON, columns of numbers. They are claims of a process in which a
+script has run; the reader checks every one.
+"""
+import importlib
+import json
+import linecache
+import os
+import struct
+import sys
+import types
+import warnings
+
+import pandas
+
+import tide_data
+import tide_faults
+import tide_record
+import tide_shape
+
+
+class Results:
+    def __init__(self, fd):
+        self.fd = fd
+
+    def tell(self, head, blob=b""):
+        text = json.dumps(head, allow_nan=False).encode()
+        rest = memoryview(struct.pack("<II", len(text), len(blob)) + text + blob)
+        while rest:
+            rest = rest[os.write(self.fd, rest) :]
+
+
+def main(request, given, fd):
+    results = Results(fd)
+    if request["do"] == "check":
+        for script in request["scripts"]:
+            results.tell(check(script))
+        end = {"kind": "end", "fault": None, "notes": []}
+    else:
+        end = run(request, given, results)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            # The script may have closed or replaced it.
+            pass
+    results.tell(end)
+
+
+def check(script):
+    """A script's shape, or the fault that keeps it from being one."""
+    try:
+        shape = tide_shape.describe(script["text"], script["path"])
+    except Exception as error:
+        return {"kind": "shape", "fault": tide_faults.describe(error, script["path"], script["text"])}
+    return {"kind": "shape", "fault": None, **shape}
+
+
+def run(request, given, results):
+    path, text = request["path"], request["text"]
+    notes = tide_record.Notes()
+    fault = None
+    book = tide_record.Book(request, given, results, notes)
+    try:
+        tree, text, fenced = tide_shape.parse(text, path)
+        if fenced:
+            notes.add("a markdown fence was taken off the script")
+        shape = tide_shape.describe(text, path)
+        lines = text.splitlines(True)
+        linecache.cache[path] = (len(text), None, lines, path)
+        files = {name: body.encode() for name, body in request["files"].items()}
+        reader = tide_data.Reader(given, files, notes.add)
+        pandas.read_csv = reader
+        warnings.showwarning = notes.warned
+        book.install()
+        execute(compile(tree, path, "exec"), path, shape, book)
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            fault = tide_faults.describe(error, path, text)
+    except BaseException as error:
+        fault = tide_faults.describe(error, path, text)
+    if fault is None and book.runs == 0:
+        fault = tide_faults.nothing_ran(shape)
+    return {"kind": "end", "fault": fault, "notes": notes.list()}
+
+
+def execute(code, path, shape, book):
+    """A whole program as `__main__`; of a module, every strategy on the data set."""
+    name = "__main__" if shape["whole"] else "strategy"
+    module = types.ModuleType(name)
+    module.__file__ = path
+    sys.modules[name] = module
+    sys.argv = [path]
+    exec(code, module.__dict__)
+    if shape["whole"]:
+        return
+    library = importlib.import_module("backtesting")
+    for strategy in strategies(module, library.Strategy):
+        if book.given is None:
+            raise ValueError("a module with a strategy needs a data set: name one with --data")
+        backtest = library.Backtest(book.given.frame(), strategy)
+        backtest.run()
+
+
+def strategies(module, base):
+    """The strategies that it defines, without those that others of it build on."""
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+    return [s for s in found if not any(o is not s and issubclass(o, s) for o in found)]

@@ -1,0 +1,288 @@
+"""Stands between a script and the library: every `Backtest.run` is told, `plot` writes only where it was asked to.
+
+It works with the original library and with any that has its classes.
+"""
+import inspect
+import os
+import re
+import sys
+import time
+import types
+
+import backtesting
+import backtesting.lib
+import numpy
+import pandas
+
+TRADES_MAX = 1_000_000
+TEXT_MAX = 400
+COLUMNS = ("Open", "High", "Low", "Close", "Volume")
+TRADE_COLUMNS = ("Size", "EntryBar", "ExitBar", "EntryPrice", "ExitPrice", "SL", "TP", "PnL", "Commission")
+
+
+class Notes:
+    """Things to know about a run, each once with how often."""
+
+    def __init__(self):
+        self.counts = {}
+
+    def add(self, text):
+        self.counts[text] = self.counts.get(text, 0) + 1
+
+    def warned(self, message, category, filename, lineno, file=None, line=None):
+        text = "%s: %s" % (category.__name__, message)
+        print(text, file=sys.stderr)
+        if category.__name__ not in ("DeprecationWarning", "FutureWarning", "ResourceWarning"):
+            self.add(re.sub(r"time=[^:]*(:\d\d)*(\.\d+)?: ", "", str(message))[:TEXT_MAX])
+
+    def list(self):
+        return [text if n == 1 else "%s (%d times)" % (text, n) for text, n in self.counts.items()][:40]
+
+
+class Book:
+    """The runs of one script."""
+
+    def __init__(self, request, given, results, notes):
+        self.request, self.given, self.results, self.notes = request, given, results, notes
+        self.runs = 0
+        self.depth = 0
+        self.orders = 0
+        self.settings = {}
+
+    def install(self):
+        main = backtesting.Backtest
+        for cls in {main, getattr(backtesting.lib, "FractionalBacktest", main)}:
+            for name, wrap in (("run", self._run), ("optimize", self._optimize)):
+                if name in vars(cls):
+                    setattr(cls, name, wrap(vars(cls)[name]))
+        main.__init__ = self._init(main.__init__)
+        main.plot = self._plot(main.plot)
+        for name in ("buy", "sell"):
+            setattr(backtesting.Strategy, name, self._counted(getattr(backtesting.Strategy, name)))
+        one_process()
+
+    def _counted(self, order):
+        def counted(*args, **kwargs):
+            self.orders += 1
+            return order(*args, **kwargs)
+
+        counted.__name__ = order.__name__
+        return counted
+
+    def _init(self, original):
+        signature = inspect.signature(original)
+
+        def init(backtest, *args, **kwargs):
+            bound = signature.bind(backtest, *args, **kwargs)
+            bound.apply_defaults()
+            for name in ("cash", "commission", "spread"):
+                value = self.request["account"].get(name)
+                if value is not None:
+                    kwargs[name] = bound.arguments[name] = fee(value)
+            self.settings[id(backtest)] = (backtest, bound.arguments)
+            return original(backtest, *args, **kwargs)
+
+        return init
+
+    def _run(self, original):
+        def run(backtest, **kwargs):
+            if self.depth:
+                return original(backtest, **kwargs)
+            strategy = self.settings[id(backtest)][1]["strategy"]
+            known = {k: v for k, v in self.request["params"].items() if hasattr(strategy, k)}
+            for name in set(self.request["params"]) - set(known):
+                self.notes.add("%s has no attribute %r to set" % (strategy.__name__, name))
+            kwargs.update(known)
+            self.orders = 0
+            self.depth += 1
+            started = time.perf_counter()
+            try:
+                stats = original(backtest, **kwargs)
+            finally:
+                self.depth -= 1
+            self._record(backtest, stats, kwargs, time.perf_counter() - started)
+            return stats
+
+        return run
+
+    def _optimize(self, original):
+        def optimize(backtest, *args, **kwargs):
+            if self.depth:
+                return original(backtest, *args, **kwargs)
+            self.depth += 1
+            started = time.perf_counter()
+            try:
+                found = original(backtest, *args, **kwargs)
+            finally:
+                self.depth -= 1
+            stats = found[0] if isinstance(found, tuple) else found
+            best = vars(stats["_strategy"]).get("_params", {})
+            self.notes.add("optimize: the best combination is recorded")
+            self._record(backtest, stats, best, time.perf_counter() - started)
+            return found
+
+        return optimize
+
+    def _plot(self, original):
+        def plot(backtest, *args, **kwargs):
+            if not self.request["plots"]:
+                self.notes.add("plot() wrote nothing; --plots keeps its page")
+                return None
+            kwargs.update(filename=os.path.join(os.environ["TMPDIR"], "plot.html"), open_browser=False)
+            shown = original(backtest, *args, **kwargs)
+            with open(kwargs["filename"], "rb") as file:
+                self.results.tell({"kind": "plot", "run": max(self.runs - 1, 0)}, file.read())
+            return shown
+
+        return plot
+
+    def _record(self, backtest, stats, params, seconds):
+        settings = self.settings[id(backtest)][1]
+        settings = {**settings, **settings.get("kwargs", {})}
+        frame = getattr(backtest, "_data", None)
+        if not isinstance(frame, pandas.DataFrame):
+            frame = settings["data"]
+        equity = numpy.ascontiguousarray(stats["_equity_curve"]["Equity"].to_numpy(), "<f8")
+        trades, strategy = stats["_trades"], stats["_strategy"]
+        head = {"kind": "run", "strategy": type(strategy).__name__, "params": plain(params)}
+        head.update(rows=len(frame), trades=len(trades), elapsed_us=round(seconds * 1e6))
+        head["account"] = account(settings)
+        head["stats"] = {str(k): plain_value(v) for k, v in stats.items() if not str(k).startswith("_")}
+        head["open"] = [open_trade(t) for t in strategy.trades]
+        head["tags"], codes = tags(trades)
+        columns = [equity, *(column(trades, name) for name in TRADE_COLUMNS), codes]
+        own = not self._same(frame)
+        head["own_bars"] = own
+        if own:
+            times = moments(frame)
+            head["dated"] = times is not None
+            columns += [] if times is None else [times]
+            columns += [column(frame, name) for name in COLUMNS]
+        head["no_trade"] = None
+        if len(trades) == 0 and not head["open"]:
+            head["no_trade"] = self._why_no_trade(frame, settings, strategy)
+        self.results.tell(head, b"".join(c.tobytes() for c in columns))
+        self.runs += 1
+
+    def _same(self, frame):
+        """Whether a run was on exactly the bars of the batch."""
+        given, times = self.given, moments(frame)
+        if given is None or times is None or len(frame) != given.rows:
+            return False
+        pairs = [(times, given.time)]
+        pairs += [(column(frame, name), getattr(given, name.lower())) for name in COLUMNS[:4]]
+        return all(numpy.array_equal(a, b) for a, b in pairs)
+
+    def _why_no_trade(self, frame, settings, strategy):
+        cash, margin = settings.get("cash", 10_000), settings.get("margin", 1) or 1
+        if not self.orders:
+            warmup = getattr(sys.modules.get("backtesting.backtesting"), "_indicator_warmup_nbars", None)
+            bars = warmup(strategy) if warmup else 0
+            if bars + 1 >= len(frame):
+                return "next() was never called: an indicator's first value is at bar %d of %d" % (bars, len(frame))
+            return "no order was placed: the condition for an entry was never true"
+        low = float(frame["Low"].min())
+        text = "%d orders were placed and none was filled into a trade" % self.orders
+        if low > cash / margin:
+            text += "; one unit costs at least %.2f and the cash is %.2f: units are whole, so raise --cash" % (
+                low,
+                cash,
+            )
+        return text
+
+
+def one_process():
+    """Optimisation works in this process: others are not allowed, and shared memory is not needed."""
+
+    class Frames:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def df2shm(self, frame):
+            return frame
+
+        @staticmethod
+        def shm2df(frame):
+            return frame, []
+
+    class Pool:
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def imap(self, function, items):
+            return map(function, items)
+
+    backtesting.Pool = Pool
+    inner = sys.modules.get("backtesting.backtesting")
+    for module in (inner, backtesting.lib):
+        if hasattr(module, "SharedMemoryManager"):
+            module.SharedMemoryManager = Frames
+
+
+def fee(value):
+    """A commission as the library takes it; `per unit` is the one it has no form for but a function."""
+    if isinstance(value, dict):
+        per_unit = value["per_unit"]
+        return lambda size, price: abs(size) * per_unit
+    return tuple(value) if isinstance(value, list) else value
+
+
+def account(settings):
+    names = ("cash", "commission", "spread", "margin", "trade_on_close", "hedging", "exclusive_orders")
+    values = {name: plain_value(settings.get(name)) for name in (*names, "finalize_trades")}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def plain(params):
+    return {str(k)[:TEXT_MAX]: plain_value(v) for k, v in params.items()}
+
+
+def plain_value(value):
+    """As JSON has it; numbers that it lacks become nothing."""
+    if isinstance(value, (bool, numpy.bool_)):
+        return bool(value)
+    if isinstance(value, (int, numpy.integer)):
+        return int(value) if -(2**63) <= int(value) < 2**63 else float(value)
+    if isinstance(value, (float, numpy.floating)):
+        return float(value) if numpy.isfinite(value) else None
+    if value is None or value is pandas.NaT:
+        return None
+    if isinstance(value, types.FunctionType):
+        return "a function"
+    return str(value)[:TEXT_MAX]
+
+
+def open_trade(trade):
+    values = (trade.size, trade.entry_bar, trade.entry_price, trade.pl)
+    return [plain_value(v) for v in values] + [str(trade.tag)[:TEXT_MAX] if trade.tag is not None else ""]
+
+
+def tags(trades):
+    if "Tag" not in trades.columns or not len(trades):
+        return [], numpy.zeros(len(trades), "<i4")
+    texts = ["" if t is None or t != t else str(t)[:TEXT_MAX] for t in trades["Tag"]]
+    known = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    return list(known), numpy.array([known[t] for t in texts], "<i4")
+
+
+def column(frame, name):
+    """A column of numbers; NaN where there is none."""
+    if name not in frame.columns:
+        return numpy.full(len(frame), numpy.nan)
+    return numpy.ascontiguousarray(pandas.to_numeric(frame[name], errors="coerce").to_numpy(), "<f8")
+
+
+def moments(frame):
+    """Times of the rows, nanoseconds UTC; none where they have none."""
+    if not isinstance(frame.index, pandas.DatetimeIndex):
+        return None
+    return frame.index.values.astype("M8[ns]").view("<i8")
