@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tracing_subscriber::{
-    filter::Targets,
+    filter::{LevelFilter, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
 };
@@ -76,15 +76,24 @@ pub fn start(cli: &Cli) -> Result<Option<Log>, LabError> {
 
 /// `info`, or `info,springtide_io=debug`. Other libraries speak only when something is wrong, unless named.
 fn levels(text: &str) -> Result<Targets, LabError> {
-    let wrong = |e| {
+    let wrong = |problem: String| {
         LabError::Usage(format!(
-            "--log-level {text}: {e}; write error, warn, info, debug or trace, and rooms apart if you like: \
+            "--log-level {text}: {problem}; write error, warn, info, debug or trace, and rooms apart if you like: \
              info,springtide_io=debug"
         ))
     };
-    let asked: Targets = text.parse().map_err(wrong)?;
+    // A word alone would be taken for the name of a room.
+    let bare = text
+        .split(',')
+        .map(str::trim)
+        .find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
+    if let Some(part) = bare {
+        return Err(wrong(format!("`{part}` is no level")));
+    }
+    let asked: Targets =
+        text.parse().map_err(|e: tracing_subscriber::filter::ParseError| wrong(e.to_string()))?;
     let Some(general) = asked.default_level() else { return Ok(asked) };
-    let quiet = general.min(tracing::level_filters::LevelFilter::WARN);
+    let quiet = general.min(LevelFilter::WARN);
     let ours = Targets::new().with_default(quiet).with_targets([("springtide", general), ("tide", general)]);
     Ok(ours.with_targets(asked.iter()))
 }
