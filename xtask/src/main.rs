@@ -23,6 +23,9 @@ cargo xtask COMMAND
            checks and runs every script below corpora/ (release build)
   crash-loop [ROUNDS]
            kills a batch at random moments and resumes it, 200 rounds (release build)
+  soak [--minutes N]
+           batches, tasks, children and channels over and over, 10 minutes: memory, descriptors and threads
+           must stay level (release build)
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Some("pages") => pages::check(&root()),
         Some("corpus-run") => release(&root()).and_then(|tide| corpus::run::run(&root(), &tide)),
         Some("crash-loop") => crash_loop(&root(), arguments.get(1).map_or("200", String::as_str)),
+        Some("soak") => soak(&root(), &arguments[1..]),
         Some("corpus-check") => corpus::check(&root(), arguments.iter().any(|a| a == "--list")),
         _ => Err(HELP.into()),
     };
@@ -70,6 +74,13 @@ fn crash_loop(root: &Path, rounds: &str) -> Result<(), String> {
         "--nocapture",
     ];
     cargo(root, &arguments, &[("TIDE_CRASH_ROUNDS", rounds)])
+}
+
+fn soak(root: &Path, options: &[String]) -> Result<(), String> {
+    let mut arguments =
+        vec!["run", "--release", "--locked", "--package", "springtide-lab", "--example", "soak", "--"];
+    arguments.extend(options.iter().map(String::as_str));
+    cargo(root, &arguments, &[])
 }
 
 fn cargo(root: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {

@@ -25,6 +25,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &["domain", "engine", "pine"];
 const IMPURE_CRATES: &[&str] = &["tokio", "sqlx", "reqwest", "hyper", "memmap2", "rand", "mio", "socket2"];
 
+/// Files of the runtime with locks of the system, under which no other is taken.
+const UNCHECKED_LOCKS: &[&str] =
+    &["crates/runtime/src/listed.rs", "crates/runtime/src/observe/stall/stack.rs"];
+
 /// Words of the language that a pure room's sources may not contain, and why.
 const PURE_FORBIDDEN: &[(&str, &str)] = &[
     ("std::fs", "files are io's"),
@@ -45,6 +49,32 @@ const EDGE_ONLY: &[(&str, &str)] = &[
     ("std::env::var", "environment variables are the cli's"),
 ];
 
+/// Crates that only one room may use directly, and why.
+const ONE_ROOM: &[(&str, &str, &str)] = &[
+    ("hyper", "io", "requests go out through io, where limits, deadlines and redaction apply"),
+    ("hyper-util", "io", "requests go out through io, where limits, deadlines and redaction apply"),
+    ("h2", "io", "requests go out through io, where limits, deadlines and redaction apply"),
+    ("tokio-rustls", "io", "connections go out through io"),
+    ("sqlx", "io", "database handles are io's"),
+    ("crossbeam-deque", "runtime", "stealing is the scheduler's"),
+];
+
+/// What clippy.toml must refuse, so that nothing runs on without an owner.
+const DETACHED: &[&str] = &[
+    "std::thread::spawn",
+    "tokio::spawn",
+    "tokio::task::spawn_local",
+    "tokio::runtime::Handle::spawn",
+    "tokio::runtime::Runtime::spawn",
+    "tokio::task::LocalSet::spawn_local",
+];
+
+/// Where the sources make an exception of that, and why that is none.
+const NOT_DETACHED: &[(&str, &str)] = &[
+    ("crates/runtime/src/pool/reactor.rs", "awaits what it spawns, on the thread that runs it"),
+    ("crates/cli/src/interrupt.rs", "ends the process when a person asks twice"),
+];
+
 /// Words of the trade that the runtime must not know.
 const TRADING_WORDS: &[&str] = &["strategy", "backtest", "candle", "broker", "ticker", "trading"];
 
@@ -60,6 +90,8 @@ pub fn check(root: &Path) -> Result<Vec<String>, String> {
     for (room, _) in ARROWS {
         sources(root, room, &mut broken)?;
     }
+    one_room(&graph, &mut broken);
+    detached(root, &mut broken)?;
     lengths(root, &mut broken)?;
     repository(root, &mut broken)?;
     Ok(broken)
@@ -143,6 +175,55 @@ fn purity(graph: &Graph, broken: &mut Vec<String>) {
             broken.push(format!("{room} promises to compute only, yet depends on {bad}"));
         }
     }
+}
+
+fn one_room(graph: &Graph, broken: &mut Vec<String>) {
+    for (room, _) in ARROWS {
+        let direct = graph.direct.get(&format!("springtide-{room}"));
+        for (dependency, owner, why) in ONE_ROOM.iter().filter(|(_, owner, _)| owner != room) {
+            if direct.is_some_and(|direct| direct.contains(*dependency)) {
+                broken.push(format!("{room} uses {dependency}, which is {owner}'s alone: {why}"));
+            }
+        }
+    }
+}
+
+/// Nothing runs on without an owner: clippy refuses every way to start such work, and no source allows it itself.
+fn detached(root: &Path, broken: &mut Vec<String>) -> Result<(), String> {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+    let refused = read(&root.join("clippy.toml"))?;
+    for path in DETACHED.iter().filter(|path| !refused.contains(&format!("path = \"{path}\""))) {
+        broken.push(format!("clippy.toml does not refuse `{path}`"));
+    }
+    for (room, _) in ARROWS {
+        for file in rust_files(&root.join("crates").join(room).join("src"))? {
+            let name = file.strip_prefix(root).unwrap_or(&file).display().to_string();
+            let code = read(&file)?;
+            let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+            if code.contains("disallowed_methods") && !NOT_DETACHED.iter().any(|(known, _)| *known == name) {
+                broken.push(format!("{name}: allows itself a method that clippy.toml refuses"));
+            }
+            // The runtime's locks are checked for their order in debug builds; the system's own are not.
+            let own = name.starts_with("crates/runtime/src/sync") || UNCHECKED_LOCKS.contains(&name.as_str());
+            if *room == "runtime" && !own && plain_locks(code) {
+                broken.push(format!(
+                    "{name}: takes the system's locks, whose order is not checked; use `crate::sync`"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// True when `Mutex` or `Condvar` comes from `std`.
+fn plain_locks(code: &str) -> bool {
+    let from_std = code.split("use std::").skip(1).filter_map(|rest| rest.split(';').next());
+    let named = |list: &str| {
+        let list = list.split_once("sync::").map_or("", |(_, list)| list);
+        let list = list.split('}').next().unwrap_or_default();
+        list.contains("Mutex") || list.contains("Condvar") || list.contains("RwLock")
+    };
+    from_std.into_iter().any(named) || code.contains("std::sync::Mutex")
 }
 
 fn sources(root: &Path, room: &str, broken: &mut Vec<String>) -> Result<(), String> {
@@ -251,6 +332,14 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_locks_are_found_in_imports() {
+        assert!(plain_locks("use std::sync::Mutex;"));
+        assert!(plain_locks("use std::{\n    fmt,\n    sync::{Arc, Condvar},\n};"));
+        assert!(!plain_locks("use crate::sync::Mutex;\nuse std::sync::Arc;"));
+        assert!(!plain_locks("use std::{sync::{Arc, atomic::{AtomicU8}}, fmt};"));
+    }
 
     #[test]
     fn words_are_found_whole() {

@@ -1,12 +1,17 @@
 //! What the scheduler costs, beside rayon: tasks of a known amount of work on two workers.
 
+// The same work as in the scheduler's own example, from the same file.
+#[path = "../../../crates/runtime/examples/overhead/spin.rs"]
+mod spin;
+
 use crate::{
     contest::{Entry, Measured, ROUNDS},
     table::{Comparison, Verdict, number},
 };
 use serde_json::Value;
+use spin::{processor_ns, steps_per_us, work};
 use springtide_runtime::{GroupOptions, Pool, PoolConfig, TaskCtx};
-use std::{fs, hint::black_box, sync::mpsc, time::Instant};
+use std::{hint::black_box, sync::mpsc};
 
 const WORKERS: usize = 2;
 const OURS: &str = "springtide group";
@@ -74,13 +79,6 @@ fn processor_time(run: impl FnOnce() -> u64) -> f64 {
     processor_ns().saturating_sub(before) as f64 / 1e9
 }
 
-/// Processor time of all threads of this process so far; none of them ends meanwhile.
-fn processor_ns() -> u64 {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
-    stats.filter_map(|stat| stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok())).sum()
-}
-
 fn ours(pool: &Pool, tasks: u64, steps: u64) -> u64 {
     let group = pool.group(GroupOptions { max_queued: usize::MAX, ..GroupOptions::default() });
     group.spawn_all((0..tasks).map(|n| ("work", move |_: &TaskCtx<'_>| work(n, steps))));
@@ -100,23 +98,4 @@ fn rayon_channel(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
         drop(sender);
         results.iter().fold(0, u64::wrapping_add)
     })
-}
-
-fn work(seed: u64, steps: u64) -> u64 {
-    let mut state = seed | 1;
-    for _ in 0..steps {
-        state = black_box(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-    }
-    state
-}
-
-fn steps_per_us() -> u64 {
-    let steps = 2_000_000;
-    let time = |_| {
-        let start = Instant::now();
-        black_box(work(1, steps));
-        start.elapsed().as_nanos().max(1)
-    };
-    let ns = (0..20).map(time).min().unwrap_or(1);
-    (u128::from(steps) * 1_000 / ns) as u64
 }

@@ -2,7 +2,7 @@
 
 use crate::term::Term;
 use springtide_lab::{LabError, batch::Progress};
-use springtide_runtime::observe::{ControlError, ControlServer, Observatory, ask};
+use springtide_runtime::observe::{ControlError, ControlServer, Observatory, Watchdog, WatchdogConfig, ask};
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -28,8 +28,24 @@ impl Process {
     }
 }
 
-/// Makes the process visible to `tide top` and `tide tasks`. Without the socket it works all the same, and says so.
-pub fn serve(term: Term, seen: &Observatory) -> Option<ControlServer> {
+/// What makes a process visible, until it is dropped.
+#[derive(Debug)]
+pub struct Visible {
+    _server: Option<ControlServer>,
+    _watchdog: Option<Watchdog>,
+}
+
+/// Makes the process visible to `tide top` and `tide tasks`, and watches that its threads go on. Without the
+/// socket or the watchdog it works all the same, and says so.
+pub fn serve(term: Term, seen: &Observatory) -> Visible {
+    let watchdog = Watchdog::start(WatchdogConfig::default(), seen);
+    if let Err(why) = &watchdog {
+        term.note(&format!("{} threads are not watched: {why}", term.err().yellow("warning:")));
+    }
+    Visible { _server: listen(term, seen), _watchdog: watchdog.ok() }
+}
+
+fn listen(term: Term, seen: &Observatory) -> Option<ControlServer> {
     seen.add_section("process", own_usage);
     let path = folder().join(format!("{}.sock", std::process::id()));
     let started = own_folder(&folder())

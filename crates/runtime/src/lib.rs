@@ -76,6 +76,7 @@ mod cancel;
 mod capture;
 pub mod channel;
 pub mod exec;
+mod histogram;
 mod label;
 pub mod limit;
 mod listed;
@@ -92,6 +93,7 @@ mod watch;
 mod wheel;
 
 pub use cancel::{CancelHook, CancelToken};
+pub use histogram::Histogram;
 pub use label::Label;
 pub use pool::{Group, GroupOptions, Outcome, Pool, PoolConfig, PoolError, Results, TaskCtx, Unreported};
 pub use priority::{BadWeight, PerClass, Priority, UnknownPriority, Weights};

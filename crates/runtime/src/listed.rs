@@ -1,19 +1,44 @@
-//! What lives in this process and can be shown: channels list themselves here when they are made, so that nobody
-//! has to remember to.
+//! What lives in this process and can be shown: pools, runtimes, channels, permits, limiters and children list
+//! themselves here when they are made, so that nobody has to remember to.
 
-use crate::channel::ChannelSnapshot;
+#[cfg(target_os = "linux")]
+use crate::process::ChildrenSnapshot;
+use crate::{
+    channel::ChannelSnapshot,
+    exec::Tree,
+    label::Label,
+    limit::LimiterSnapshot,
+    observe::Figure,
+    permit::PermitSnapshot,
+    pool::{Shared, Unreported},
+    registry::Snapshot,
+};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Something that can be shown.
 pub(crate) trait Listed: Send + Sync {
     /// How it is now. Takes its own lock for the length of a copy.
     fn entry(&self) -> Entry;
+
+    /// The pool that it is, for the watchdog.
+    fn pool(self: Arc<Self>) -> Option<Arc<Shared>> {
+        None
+    }
 }
 
 /// A thing as shown.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Entry {
+    Pool(Label, Box<Snapshot>),
+    /// With the failures that nobody was told of: how many, and the last.
+    Runtime(Label, Tree, u64, Vec<Unreported>),
     Channel(ChannelSnapshot),
+    Permits(Box<PermitSnapshot>),
+    Limiter(Label, LimiterSnapshot),
+    #[cfg(target_os = "linux")]
+    Children(ChildrenSnapshot),
+    /// Of a kind that this crate does not know.
+    Other(Label, serde_json::Value, Vec<Figure>),
 }
 
 /// All that were listed and may still live. A plain lock: it is held for a push or a copy, and nothing else is
@@ -36,11 +61,17 @@ pub(crate) fn list(thing: Weak<dyn Listed>) {
     list.all.push(thing);
 }
 
-/// All that live, in the order they were made.
+/// How all are that live, in the order they were made.
 pub(crate) fn entries() -> Vec<Entry> {
-    let live: Vec<Arc<dyn Listed>> = {
-        let list = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        list.all.iter().filter_map(Weak::upgrade).collect()
-    };
-    live.iter().map(|thing| thing.entry()).collect()
+    live().iter().map(|thing| thing.entry()).collect()
+}
+
+/// The pools that live.
+pub(crate) fn pools() -> Vec<Arc<Shared>> {
+    live().into_iter().filter_map(Listed::pool).collect()
+}
+
+fn live() -> Vec<Arc<dyn Listed>> {
+    let list = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    list.all.iter().filter_map(Weak::upgrade).collect()
 }

@@ -6,6 +6,7 @@
 use crate::sync::Mutex;
 use crate::{
     exec::Cell,
+    histogram::{Histogram, SharedHistogram},
     label::Label,
     lock,
     priority::{PerClass, Priority},
@@ -15,7 +16,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -103,6 +104,8 @@ pub struct WorkerState {
     pub worker: usize,
     /// Whether it is the reactor's thread, which runs short steps of asynchronous tasks between events.
     pub reactor: bool,
+    /// The system's number of its thread; 0 where unknown.
+    pub tid: u32,
     /// What it runs; empty when idle. More than one where a task waits for its own children and runs them
     /// meanwhile: the last is the one on the processor.
     pub running: Vec<Running>,
@@ -126,6 +129,10 @@ pub struct Snapshot {
     pub counts: PerClass<Counts>,
     /// Worker time per class, of tasks that ended and of all steps.
     pub busy: PerClass<Duration>,
+    /// How long tasks and steps ran, per class.
+    pub times: PerClass<Histogram>,
+    /// How long the reactor let others wait for a turn, as tried by the [watchdog](crate::observe::Watchdog).
+    pub lag: Histogram,
 }
 
 impl Snapshot {
@@ -175,6 +182,10 @@ pub(crate) struct Board {
     pub(crate) queued: [AtomicU64; 4],
     /// Tasks that ended without reaching a worker.
     pub(crate) aside: Tallies,
+    /// Since when the reactor owes the watchdog a turn, in nanoseconds since the start; 0 when it owes none.
+    pub(crate) lane_due_ns: AtomicU64,
+    /// How long it took to give one; written by the reactor alone.
+    pub(crate) lag: SharedHistogram,
 }
 
 impl Board {
@@ -185,6 +196,22 @@ impl Board {
             desks: (0..workers + usize::from(reactor)).map(|_| CachePadded::default()).collect(),
             queued: Default::default(),
             aside: Tallies::default(),
+            lane_due_ns: AtomicU64::new(0),
+            lag: SharedHistogram::default(),
+        }
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn ns_at(&self, time: Instant) -> u64 {
+        time.saturating_duration_since(self.started).as_nanos() as u64
+    }
+
+    /// The reactor takes a turn.
+    #[inline]
+    pub(crate) fn lane_turns(&self) {
+        if self.lane_due_ns.load(Ordering::Relaxed) != 0 {
+            let due = self.lane_due_ns.swap(0, Ordering::Relaxed);
+            self.lag.record(self.ns_at(Instant::now()).saturating_sub(due));
         }
     }
 
@@ -203,16 +230,18 @@ impl Board {
         });
     }
 
-    fn snapshot(&self, now: Instant) -> Snapshot {
+    pub(crate) fn snapshot(&self, now: Instant) -> Snapshot {
         let mut counts = PerClass::<Counts>::default();
         let mut busy = PerClass::<Duration>::default();
+        let mut times = PerClass::<Histogram>::default();
         for class in Priority::ALL {
             counts[class] = self.aside.0[class.index()].read();
             for desk in &self.desks {
                 let tally = &desk.tallies.0[class.index()];
                 counts[class].add(&tally.read());
-                busy[class] += Duration::from_nanos(tally.busy_ns.load(Ordering::Relaxed));
+                times[class].add(&tally.times.read());
             }
+            busy[class] = times[class].sum();
         }
         Snapshot {
             uptime: now.saturating_duration_since(self.started),
@@ -225,6 +254,8 @@ impl Board {
             queued: PerClass(self.queued.each_ref().map(|n| n.load(Ordering::Relaxed))),
             counts,
             busy,
+            times,
+            lag: self.lag.read(),
         }
     }
 }
@@ -239,20 +270,43 @@ pub(crate) struct Desk {
     pub(crate) stolen: AtomicU64,
     /// Time the outermost running task has spent waiting for its children so far.
     pub(crate) away_ns: AtomicU64,
+    /// Whether it waits for them now.
+    pub(crate) is_away: AtomicBool,
+    /// The system's number of the thread; 0 before it runs.
+    pub(crate) tid: AtomicU32,
+}
+
+/// What the watchdog sees of a worker's task.
+pub(crate) struct OnDesk {
+    pub(crate) since: Instant,
+    pub(crate) running: Running,
+    /// The asynchronous task, if it is one.
+    pub(crate) cell: Option<Arc<Cell>>,
+    /// It waits for its children, as it may.
+    pub(crate) is_away: bool,
 }
 
 impl Desk {
+    /// The task on the processor, or blocked there.
+    pub(crate) fn on_desk(&self, now: Instant) -> Option<OnDesk> {
+        let nested = lock(&self.nested).last().cloned();
+        let is_away = nested.is_none() && self.is_away.load(Ordering::Relaxed);
+        let (since, running, cell) = nested.as_deref().unwrap_or(&self.slot).look(now)?;
+        Some(OnDesk { since, running, cell, is_away })
+    }
+
     fn state(&self, worker: usize, reactor: bool, now: Instant) -> WorkerState {
         let mut running: Vec<Running> = self.slot.running(now).into_iter().collect();
         running.extend(lock(&self.nested).iter().filter_map(|slot| slot.running(now)));
-        let ended: u64 = self.tallies.0.iter().map(|t| t.busy_ns.load(Ordering::Relaxed)).sum();
+        let ended: Duration = self.tallies.0.iter().map(|tally| tally.times.sum()).sum();
         // Of nested tasks only the last is at work; time the first gave to others is theirs.
         let away = if running.len() == 1 { self.away_ns.load(Ordering::Relaxed) } else { 0 };
         let current = running.last().map_or(Duration::ZERO, |r| r.elapsed);
         WorkerState {
             worker,
             reactor,
-            busy: Duration::from_nanos(ended) + current.saturating_sub(Duration::from_nanos(away)),
+            tid: self.tid.load(Ordering::Relaxed),
+            busy: ended + current.saturating_sub(Duration::from_nanos(away)),
             running,
             stolen: self.stolen.load(Ordering::Relaxed),
         }
@@ -270,7 +324,8 @@ pub(crate) struct Tally {
     timed_out: AtomicU64,
     overdue: AtomicU64,
     steps: AtomicU64,
-    busy_ns: AtomicU64,
+    /// How long those ran that ran.
+    times: SharedHistogram,
 }
 
 /// How one task ended.
@@ -286,7 +341,9 @@ impl Tally {
     pub(crate) fn count(&self, ending: Ending, overdue: bool, busy_ns: u64) {
         add_alone(self.cell(ending), 1);
         add_alone(&self.overdue, u64::from(overdue));
-        add_alone(&self.busy_ns, busy_ns);
+        if busy_ns > 0 {
+            self.times.record(busy_ns);
+        }
     }
 
     /// Counts a task from any thread, in a tally that has no owner.
@@ -300,7 +357,7 @@ impl Tally {
     /// Counts the time of a step; only the worker that owns the desk calls this.
     pub(crate) fn count_step(&self, busy_ns: u64) {
         add_alone(&self.steps, 1);
-        add_alone(&self.busy_ns, busy_ns);
+        self.times.record(busy_ns);
     }
 
     fn cell(&self, ending: Ending) -> &AtomicU64 {
@@ -409,8 +466,16 @@ impl Slot {
     }
 
     fn running(&self, now: Instant) -> Option<Running> {
+        self.look(now).map(|(_, running, _)| running)
+    }
+
+    fn look(&self, now: Instant) -> Option<(Instant, Running, Option<Arc<Cell>>)> {
         let current = lock(&self.current);
-        Some(match current.as_ref()? {
+        let (since, cell) = match current.as_ref()? {
+            Occupant::Task(task) => (task.since, None),
+            Occupant::Step { cell, since } => (*since, Some(Arc::clone(cell))),
+        };
+        let running = match current.as_ref()? {
             Occupant::Task(task) => Running {
                 task: None,
                 label: task.label.clone(),
@@ -429,6 +494,7 @@ impl Slot {
                 overdue: cell.overdue(now),
                 stopping: cell.stopping(),
             },
-        })
+        };
+        Some((since, running, cell))
     }
 }

@@ -57,7 +57,7 @@ impl Watch {
     }
 
     fn ring_at(&self, ns: u64) {
-        // Under the lock the watcher is asleep or before its next look, never between look and sleep.
+        // Under the lock the watcher is asleep, or will read the time of its next look before it sleeps.
         let _asleep = lock(&self.shutdown);
         self.next_ns.0.fetch_min(ns, Ordering::Relaxed);
         self.bell.notify_one();
@@ -120,7 +120,11 @@ impl Watch {
             } else if now_ns < next {
                 shutdown = wait_for(&self.bell, shutdown, Duration::from_nanos(next - now_ns));
             } else {
+                // Not under the lock: what is stopped may drop futures, whose destructors may set deadlines, which
+                // ring. A ring meanwhile is not lost, as the time of the next look is read again before any sleep.
+                drop(shutdown);
                 self.look(now, board);
+                shutdown = lock(&self.shutdown);
             }
         }
     }
@@ -159,5 +163,5 @@ impl Watch {
 }
 
 fn since_start(at: Instant, board: &Board) -> u64 {
-    at.saturating_duration_since(board.started).as_nanos() as u64
+    board.ns_at(at)
 }

@@ -818,3 +818,37 @@ fn random_trees_end_whole() {
         drop(runtime);
     });
 }
+
+#[test]
+fn what_is_too_late_may_spawn_with_a_deadline_when_it_is_dropped() {
+    struct SpawnsOnDrop(springtide_runtime::exec::Scope, mpsc::Sender<()>);
+    impl Drop for SpawnsOnDrop {
+        fn drop(&mut self) {
+            let told = self.1.clone();
+            // Earlier than whatever the watcher has in mind.
+            self.0.start::<_, io::Error>(
+                Priority::High,
+                "last words",
+                Duration::from_millis(1),
+                async move {
+                    tokio::time::sleep(Duration::from_secs(600)).await;
+                    Ok(())
+                },
+            );
+            told.send(()).unwrap();
+        }
+    }
+    let runtime = runtime(1);
+    let (tell, told) = mpsc::channel();
+    let words = SpawnsOnDrop(runtime.scope(), tell);
+    let late = runtime.scope().spawn(Priority::High, "late", Duration::from_millis(2), async move {
+        let _words = words;
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(runtime.run("run", |_| late).unwrap(), Outcome::TimedOut);
+    told.recv().unwrap();
+    // The watcher lives on: it ends what was spawned by the destructor, too.
+    while runtime.tree().tasks() > 0 {
+        thread::yield_now();
+    }
+}

@@ -1,9 +1,10 @@
-//! Channels and permits under a model checker, which runs them in thousands of orders of their threads' steps and
+//! Channels, permits and the pool's workers under a model checker, which runs them in thousands of orders of their threads' steps and
 //! finds lost wake-ups and deadlocks: `cargo test -p springtide-runtime --features shuttle --test model`.
 #![cfg(feature = "shuttle")]
 
 use shuttle::{future::block_on, thread};
 use springtide_runtime::{
+    GroupOptions, Outcome, Pool, PoolConfig, Priority,
     channel::{ChannelConfig, Receiver, Refusal, Sender, WhenFull},
     permit::{Ask, LimitConfig, PermitConfig, Permits},
 };
@@ -187,5 +188,72 @@ fn a_permit_goes_round() {
         tasks.into_iter().for_each(|task| task.join().expect("no panic"));
         let seen = permits.snapshot();
         assert_eq!((seen.in_flight, seen.waiting.0.iter().sum::<u64>()), (0, 0));
+    });
+}
+
+// The critical class, as its readers never nap: the checker knows no time.
+fn pool_and_group<T: Send + 'static>(workers: usize) -> (Pool, springtide_runtime::Group<T>) {
+    let pool = Pool::new(PoolConfig { workers, ..PoolConfig::default() }).expect("starts");
+    let group = pool.group(GroupOptions { priority: Priority::Critical, ..GroupOptions::default() });
+    (pool, group)
+}
+
+/// Tasks that come while workers fall asleep, steal and wake: each is run once, and nobody sleeps over one.
+#[test]
+fn no_task_is_slept_over() {
+    check(|| {
+        let (pool, group) = pool_and_group(2);
+        for n in 0..2_u64 {
+            group.spawn("one", move |_| n);
+        }
+        group.spawn_all((2..6).map(|n| ("many", move |_: &springtide_runtime::TaskCtx<'_>| n)));
+        let mut done: Vec<u64> = group.results().filter_map(|(_, outcome)| outcome.done()).collect();
+        done.sort_unstable();
+        assert_eq!(done, [0, 1, 2, 3, 4, 5]);
+        drop(group);
+        drop(pool);
+    });
+}
+
+/// Tasks that wait for children of their own, more of them than there are workers.
+#[test]
+fn waiting_for_children_exhausts_no_worker() {
+    check(|| {
+        let (pool, group) = pool_and_group(1);
+        for _ in 0..2 {
+            group.spawn("parent", |ctx| {
+                let children = ctx.group::<u64>(ctx.child_options());
+                for n in 0..2 {
+                    children.spawn("child", move |_| n);
+                }
+                children.results().filter_map(|(_, outcome)| outcome.done()).sum::<u64>()
+            });
+        }
+        let sums: Vec<u64> = group.results().filter_map(|(_, outcome)| outcome.done()).collect();
+        assert_eq!(sums, [1, 1]);
+        drop(group);
+        drop(pool);
+    });
+}
+
+/// A group cancelled from another thread while its tasks begin: every task has one outcome.
+#[test]
+fn cancelling_leaves_no_task_without_an_outcome() {
+    check(|| {
+        let pool = Pool::new(PoolConfig { workers: 2, ..PoolConfig::default() }).expect("starts");
+        let token = springtide_runtime::CancelToken::new();
+        let options =
+            GroupOptions { priority: Priority::Critical, cancel: token.clone(), ..GroupOptions::default() };
+        let group = pool.group::<u64>(options);
+        let canceller = thread::spawn(move || token.cancel());
+        for n in 0..4 {
+            group.spawn("task", move |_| n);
+        }
+        let outcomes: Vec<_> = group.results().collect();
+        assert_eq!(outcomes.len(), 4);
+        assert!(outcomes.iter().all(|(_, o)| matches!(o, Outcome::Done(_) | Outcome::Cancelled)));
+        canceller.join().expect("no panic");
+        drop(group);
+        drop(pool);
     });
 }

@@ -21,9 +21,9 @@ fn mode(path: &Path) -> u32 {
 fn a_pool_at_work_is_seen_through_the_socket() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("run/1.sock");
-    let pool = Pool::new(PoolConfig { workers: 1, ..PoolConfig::default() }).expect("pool");
+    let pool =
+        Pool::new(PoolConfig { workers: 1, name: "cpu".into(), ..PoolConfig::default() }).expect("pool");
     let seen = Observatory::new("a test");
-    seen.add_pool("cpu", pool.registry());
     let server = ControlServer::start(&path, seen).expect("listens");
     assert_eq!((mode(&path), mode(&folder.path().join("run"))), (0o600, 0o700));
 

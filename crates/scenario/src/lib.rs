@@ -20,6 +20,7 @@ pub mod process;
 mod report;
 mod rng;
 pub mod run;
+pub mod sched;
 
 pub use claims::Claim;
 pub use compare::{Programs, Rival};
@@ -135,7 +136,7 @@ pub trait Scenario: Sync {
 
 /// All scenarios, in the order in which they are shown.
 pub fn all() -> &'static [&'static dyn Scenario] {
-    &[&files::Files, &process::Processes]
+    &[&files::Files, &process::Processes, &sched::Scheduling]
 }
 
 /// The scenario of that name.

@@ -40,7 +40,7 @@ use std::{
 /// Plans, runs, reports.
 pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
     let ledger = context.workspace.ledger()?;
-    let pool = Pool::new(PoolConfig { workers: workers(args), ..PoolConfig::default() })
+    let pool = Pool::new(PoolConfig { workers: workers(args), name: "cpu".into(), ..PoolConfig::default() })
         .map_err(|e| LabError::Usage(e.to_string()))?;
     let plan = plan(context, args, &pool)?;
     let planned = plan.count()?;
@@ -79,7 +79,6 @@ fn execute(
     let cancel = CancelToken::new();
     let command = std::env::args().collect::<Vec<_>>().join(" ");
     let seen = Observatory::new(command.clone());
-    seen.add_pool("cpu", pool.registry());
     let progress = Arc::new(Progress::default());
     observe::show_batch(&seen, &progress);
     let _control = observe::serve(context.term, &seen);

@@ -4,10 +4,12 @@ use super::Context;
 use crate::{
     args::BenchArgs,
     exit::{CommandResult, Ending},
+    observe,
     output::si,
     table::{Cell, Column, render},
 };
 use springtide_lab::{LabError, ledger::now_ms, report::export};
+use springtide_runtime::observe::Observatory;
 use springtide_scenario::{
     Figures, Place, Programs, Report, Row, Scenario, ScenarioError, all, find,
     page::{self, number},
@@ -22,6 +24,8 @@ use std::{
 /// Measures the scenarios asked for; or, started by itself, plays one role of one scenario.
 pub fn run(context: &Context, args: &BenchArgs) -> CommandResult {
     if args.case.is_some() || args.serve {
+        let seen = Observatory::new(std::env::args().collect::<Vec<_>>().join(" "));
+        let _visible = observe::serve(context.term, &seen);
         return play(args).map(|()| Ending::Ok).map_err(failed);
     }
     let scenarios: Vec<&dyn Scenario> = match args.scenarios.as_slice() {
@@ -169,6 +173,10 @@ fn text(context: &Context, report: &Report) -> String {
     }
     let rows: Vec<Vec<Cell>> = report.rows.iter().map(cells).collect();
     out += &render(&columns, &rows, usize::MAX, context.term.color_out);
+    for row in report.rows.iter().filter(|row| !row.median.extra.is_empty()) {
+        let extra = row.median.extra.iter().map(|(name, value)| format!("{name} {}", number(*value)));
+        out += &format!("{}: {}\n", row.name, extra.collect::<Vec<_>>().join(", "));
+    }
     for v in &report.verdicts {
         let sign = if v.met { paint.green("reached") } else { paint.red("missed ") };
         out += &format!(

@@ -10,7 +10,7 @@ use crate::{
     table::{Cell, Column, render},
 };
 use springtide_lab::LabError;
-use springtide_runtime::observe::PoolView;
+use springtide_runtime::observe::{Overview, PoolView, StallView};
 use std::collections::BTreeMap;
 
 /// Lists processes, or prints what was asked for of each.
@@ -67,7 +67,7 @@ fn row(process: &Process) -> Result<Vec<Cell>, LabError> {
             process.pid
         ))
     })?;
-    let sum = |of: fn(&PoolView) -> u64| group(state.pools.values().map(of).sum::<u64>() as f64, 0);
+    let sum = |of: fn(&PoolView) -> u64| group(state.all.pools.values().map(of).sum::<u64>() as f64, 0);
     Ok(vec![
         process.pid.to_string().into(),
         seconds(std::time::Duration::from_millis(state.uptime_ms)).into(),
@@ -84,7 +84,10 @@ pub(super) struct State {
     pub pid: u32,
     pub about: String,
     pub uptime_ms: u64,
-    pub pools: BTreeMap<String, PoolView>,
+    #[serde(flatten)]
+    pub all: Overview,
+    #[serde(default)]
+    pub stalls: Vec<StallView>,
     pub sections: BTreeMap<String, serde_json::Value>,
     pub health: Vec<springtide_runtime::observe::ComponentHealth>,
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use springtide_runtime::{
     limit::{GiveUp, Jitter, Retry, Verdict},
+    observe,
     permit::{PermitConfig, Permits},
 };
 use std::{
@@ -81,7 +82,9 @@ impl Client {
             swept: Mutex::new(start),
             config,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        observe::show(&inner);
+        Ok(Self { inner })
     }
 
     /// The settings.

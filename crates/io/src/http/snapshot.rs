@@ -2,11 +2,17 @@
 
 use super::{
     cache::CacheCounts,
-    client::Client,
+    client::{Client, Inner},
     error::Phase,
     host::{Host, lock},
 };
-use springtide_runtime::{limit::BreakerState, permit::PermitSnapshot};
+use serde_json::{Value, json};
+use springtide_runtime::{
+    Label,
+    limit::BreakerState,
+    observe::{Figure, FigureValue, Visible},
+    permit::PermitSnapshot,
+};
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// The state of a client at one moment.
@@ -64,12 +70,73 @@ pub struct HostSnapshot {
 impl Client {
     /// What it is doing now.
     pub fn snapshot(&self) -> ClientSnapshot {
-        let permits = self.inner.permits.snapshot();
-        let mut hosts: Vec<HostSnapshot> =
-            lock(&self.inner.hosts).values().map(|host| of(host, &permits)).collect();
-        hosts.sort_by(|a, b| a.host.cmp(&b.host));
-        ClientSnapshot { hosts, permits, cache: self.inner.cache.as_ref().map(|cache| cache.counts()) }
+        self.inner.snapshot()
     }
+}
+
+impl Inner {
+    fn snapshot(&self) -> ClientSnapshot {
+        let permits = self.permits.snapshot();
+        let mut hosts: Vec<HostSnapshot> =
+            lock(&self.hosts).values().map(|host| of(host, &permits)).collect();
+        hosts.sort_by(|a, b| a.host.cmp(&b.host));
+        ClientSnapshot { hosts, permits, cache: self.cache.as_ref().map(|cache| cache.counts()) }
+    }
+}
+
+/// Every client is seen with the process while it lives; its permits list themselves.
+impl Visible for Inner {
+    fn kind(&self) -> Label {
+        "http".into()
+    }
+
+    fn view(&self) -> Value {
+        let host = |host: &HostSnapshot| {
+            json!({
+                "host": &*host.host,
+                "in_flight": host.in_flight,
+                "open": host.open,
+                "requests": host.requests,
+                "answers": host.answers,
+                "retries": host.retries,
+                "retries_refused": host.retries_refused,
+                "failures": host.failures.iter().map(|(_, count)| count).sum::<u64>(),
+                "bytes": host.bytes,
+                "breaker_refused": host.breaker_refused,
+            })
+        };
+        Value::Array(self.snapshot().hosts.iter().map(host).collect())
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        self.snapshot().hosts.iter().flat_map(host_figures).collect()
+    }
+}
+
+fn host_figures(host: &HostSnapshot) -> Vec<Figure> {
+    let counters = [
+        ("http_requests", "Requests sent, retries and redirects included", host.requests),
+        ("http_answers", "Answers received, of any status", host.answers),
+        ("http_retries", "Attempts that were followed by another", host.retries),
+        ("http_retries_refused", "Retries that the budget did not allow", host.retries_refused),
+        ("http_failures", "Failed attempts", host.failures.iter().map(|(_, count)| count).sum()),
+        ("http_received_bytes", "Bytes of bodies received", host.bytes),
+        ("http_breaker_refused", "Requests that the breaker refused", host.breaker_refused),
+    ];
+    let labels = vec![("host", host.host.to_string())];
+    let counted = counters.map(|(name, help, count)| Figure {
+        name,
+        help,
+        labels: labels.clone(),
+        value: FigureValue::Counter(count),
+    });
+    let open = Figure {
+        name: "http_connections",
+        help: "Connections open now",
+        labels,
+        value: FigureValue::Gauge(host.open as f64),
+    };
+    counted.into_iter().chain([open]).collect()
 }
 
 fn of(host: &Host, permits: &PermitSnapshot) -> HostSnapshot {

@@ -30,6 +30,10 @@ async fn connections_are_used_again() {
     let snapshot = client.snapshot();
     let host = &snapshot.hosts[0];
     assert_eq!((host.dialed, host.reused, host.answers, host.bytes, host.in_flight), (1, 19, 20, 20, 0));
+    // The process shows it without being told to.
+    let metrics = springtide_runtime::observe::Observatory::new("a test").metrics().text();
+    let figure = format!("tide_http_requests_total{{host=\"{}\"}} 20", host.host);
+    assert!(metrics.contains(&figure), "{figure} is missing in {metrics}");
 }
 
 #[tokio::test]

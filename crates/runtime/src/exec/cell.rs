@@ -5,7 +5,7 @@ use super::{
     scope::{Cause, Core},
     state::{After, State},
 };
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Owned};
 use crate::{
     capture,
     label::Label,
@@ -84,7 +84,7 @@ pub(crate) struct Cell {
     busy_ns: AtomicU64,
     scope: Arc<Core>,
     aside: Mutex<Option<Box<Aside>>>,
-    stage: Mutex<Stage>,
+    stage: Owned<Stage>,
 }
 
 /// What a cell is made of.
@@ -117,7 +117,7 @@ impl Cell {
             busy_ns: AtomicU64::new(0),
             scope,
             aside: Mutex::new(None),
-            stage: Mutex::new(Stage::Live(body)),
+            stage: Owned::new(Stage::Live(body)),
         })
     }
 
@@ -128,7 +128,7 @@ impl Cell {
         }
         seat.slot.begin_step(Arc::clone(&self), start);
         let waker = Waker::from(Arc::clone(&self));
-        let mut stage = lock(&self.stage);
+        let mut stage = self.stage.hold();
         let result = match &mut *stage {
             Stage::Live(body) => capture::catch(|| body.as_mut().poll(&mut Context::from_waker(&waker))),
             // Taken only while it is alive.
@@ -181,11 +181,11 @@ impl Cell {
 
     /// Drops the future of a task that was taken to be stopped.
     fn end_stopped(self: &Arc<Self>, why: StopReason) {
-        let left = std::mem::replace(&mut *lock(&self.stage), Stage::Stopped(why));
+        let left = std::mem::replace(&mut *self.stage.hold(), Stage::Stopped(why));
         match capture::catch(|| drop(left)) {
             Ok(()) => self.conclude(Ending::Stopped(why), None),
             Err(report) => {
-                *lock(&self.stage) = Stage::Panicked(report.into());
+                *self.stage.hold() = Stage::Panicked(report.into());
                 self.conclude(Ending::Failed, None);
             }
         }
@@ -205,8 +205,10 @@ impl Cell {
         }
         // Under the lock, so that a joiner either sees the end or is seen here.
         let unheld = self.state.end();
-        let aside = aside.take();
-        self.complete(ending, unheld, aside);
+        let left = aside.take();
+        // Not under it: what follows takes the locks of the scope and of the task that opened it.
+        drop(aside);
+        self.complete(ending, unheld, left);
     }
 
     fn complete(self: &Arc<Self>, ending: Ending, unheld: bool, aside: Option<Box<Aside>>) {
@@ -226,7 +228,7 @@ impl Cell {
 
     /// Nobody will fetch the outcome: a value is dropped, a panic is the scope's.
     fn let_outcome_go(self: &Arc<Self>) {
-        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Gone);
+        let stage = std::mem::replace(&mut *self.stage.hold(), Stage::Gone);
         let report = match stage {
             Stage::Panicked(report) => Some(report.into()),
             other => capture::catch(|| drop(other)).err(),
@@ -258,7 +260,7 @@ impl Cell {
                 return Poll::Pending;
             }
         }
-        Poll::Ready(std::mem::replace(&mut *lock(&self.stage), Stage::Gone))
+        Poll::Ready(std::mem::replace(&mut *self.stage.hold(), Stage::Gone))
     }
 
     /// This task gives up a scope with tasks that still run: it ends after them.
@@ -276,8 +278,9 @@ impl Cell {
         }
         if let Some(ending) = inner.held.take() {
             let unheld = self.state.end();
-            let aside = aside.take();
-            self.complete(ending, unheld, aside);
+            let left = aside.take();
+            drop(aside);
+            self.complete(ending, unheld, left);
         }
     }
 
@@ -337,6 +340,13 @@ impl Cell {
     /// What is known of where it waits, if anything is.
     pub(super) fn peek_places<R>(&self, read: impl FnOnce(&Places) -> R) -> Option<R> {
         lock(&self.aside).as_ref().map(|aside| read(&aside.places))
+    }
+
+    /// Its scope and the places it is at, in words.
+    pub(crate) fn path(&self) -> String {
+        let places = self.peek_places(|places| places.waiting(Instant::now())).unwrap_or_default();
+        let at = places.iter().map(|place| format!(", at {} ({})", place.what, place.location));
+        format!("of scope `{}`{}", self.scope.label(), at.collect::<String>())
     }
 
     /// Works on what is known of where it waits.

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     cancel::{CancelHook, CancelToken},
     label::Label,
+    listed::{self, Entry, Listed},
     pool::{self, Outcome, Pool, PoolConfig, PoolError, Unreported},
     priority::{Priority, Weights},
     registry::{Registry, Snapshot},
@@ -19,6 +20,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+/// Most tasks shown to others.
+const SHOWN_TASKS: usize = 1_000;
 
 /// Settings of a [`Runtime`].
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +82,7 @@ pub enum RuntimeError {
 pub struct Runtime {
     top: Arc<Core>,
     _hook: CancelHook,
+    _shown: Arc<Shown>,
     /// Dropped last: it ends the threads.
     pool: Pool,
 }
@@ -104,7 +109,10 @@ impl Runtime {
         let config = PoolConfig { workers, weights, critical_burst, name };
         let pool = Pool::with_reactor(config, tokio, spin)?;
         let (top, hook) = Core::open(pool.shared(), "runtime".into(), 0, token);
-        Ok(Self { top, _hook: hook, pool })
+        let shown = Arc::new(Shown { name: pool.shared().name.clone(), top: Arc::clone(&top) });
+        let weak = Arc::downgrade(&shown);
+        listed::list(weak);
+        Ok(Self { top, _hook: hook, _shown: shown, pool })
     }
 
     /// Runs `body` in a scope of its own, as a task of the high class, and blocks until it and all tasks of the
@@ -149,7 +157,7 @@ impl Runtime {
 
     /// The tree of tasks now. It costs time for each task: look at it once a second, not in a loop.
     pub fn tree(&self) -> Tree {
-        Tree::of(&self.top)
+        Tree::of(&self.top, usize::MAX)
     }
 
     /// How many failures could not be given to the owner of their scope, because another came first or the
@@ -166,6 +174,19 @@ impl Runtime {
     /// The live state now.
     pub fn snapshot(&self) -> Snapshot {
         self.pool.snapshot()
+    }
+}
+
+/// What is shown of a runtime while it lives.
+struct Shown {
+    name: Label,
+    top: Arc<Core>,
+}
+
+impl Listed for Shown {
+    fn entry(&self) -> Entry {
+        let (count, last) = self.top.shared().unreported();
+        Entry::Runtime(self.name.clone(), Tree::of(&self.top, SHOWN_TASKS), count, last)
     }
 }
 

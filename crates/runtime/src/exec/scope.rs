@@ -132,9 +132,14 @@ impl Core {
         self.shared.ns_at(time)
     }
 
-    /// Tasks that have not ended.
-    pub(super) fn cells(&self) -> Vec<Arc<Cell>> {
-        lock(&self.tasks).cells.iter().flatten().cloned().collect()
+    /// Tasks that have not ended, at most `most` of them.
+    pub(super) fn cells(&self, most: usize) -> Vec<Arc<Cell>> {
+        lock(&self.tasks).cells.iter().flatten().take(most).cloned().collect()
+    }
+
+    /// How many have not ended.
+    pub(super) fn live(&self) -> usize {
+        lock(&self.tasks).live as usize
     }
 
     fn flow(&self, class: Priority) -> FlowId {

@@ -25,6 +25,8 @@ pub struct ScopeNode {
     pub cancelled: bool,
     /// Its tasks that have not ended.
     pub tasks: Vec<TaskNode>,
+    /// Further ones that are not shown.
+    pub more: usize,
 }
 
 /// What a task does.
@@ -75,30 +77,36 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub(super) fn of(root: &Arc<Core>) -> Self {
-        Self { root: scope_node(root, Instant::now()) }
+    /// At most `most` tasks of it.
+    pub(super) fn of(root: &Arc<Core>, mut most: usize) -> Self {
+        Self { root: scope_node(root, Instant::now(), &mut most) }
     }
 
     /// Tasks in it.
     pub fn tasks(&self) -> usize {
         fn count(scope: &ScopeNode) -> usize {
-            scope.tasks.iter().map(|task| 1 + task.scopes.iter().map(count).sum::<usize>()).sum()
+            let shown = scope.tasks.iter().map(|task| 1 + task.scopes.iter().map(count).sum::<usize>());
+            scope.more + shown.sum::<usize>()
         }
         count(&self.root)
     }
 }
 
-fn scope_node(core: &Arc<Core>, now: Instant) -> ScopeNode {
+fn scope_node(core: &Arc<Core>, now: Instant, left: &mut usize) -> ScopeNode {
+    let cells = core.cells(*left);
+    *left -= cells.len();
+    let live = core.live();
     ScopeNode {
         id: core.id(),
         label: core.label().clone(),
         owner: core.owner(),
         cancelled: core.token().is_cancelled(),
-        tasks: core.cells().iter().map(|cell| task_node(cell, now)).collect(),
+        more: live.saturating_sub(cells.len()),
+        tasks: cells.iter().map(|cell| task_node(cell, now, left)).collect(),
     }
 }
 
-fn task_node(cell: &Arc<Cell>, now: Instant) -> TaskNode {
+fn task_node(cell: &Arc<Cell>, now: Instant, left: &mut usize) -> TaskNode {
     let facts = cell.facts(cell.scope().ns_at(now));
     let phase = match (facts.held, facts.running, facts.queued) {
         (true, ..) => TaskPhase::Ending,
@@ -119,7 +127,7 @@ fn task_node(cell: &Arc<Cell>, now: Instant) -> TaskNode {
         remaining: cell.deadline().map(|at| at.saturating_duration_since(now)),
         stopping: cell.stopping(),
         waiting,
-        scopes: scopes.iter().map(|core| scope_node(core, now)).collect(),
+        scopes: scopes.iter().map(|core| scope_node(core, now, left)).collect(),
     }
 }
 
@@ -131,15 +139,19 @@ impl fmt::Display for Tree {
 
 fn show_scope(scope: &ScopeNode, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let cancelled = if scope.cancelled { ", cancelled" } else { "" };
-    let ScopeNode { label, owner, tasks, .. } = scope;
+    let ScopeNode { label, owner, tasks, more, .. } = scope;
     writeln!(
         f,
         "{:indent$}scope `{label}` (owner {owner}, {} tasks{cancelled})",
         "",
-        tasks.len(),
+        tasks.len() + more,
         indent = 2 * depth
     )?;
-    tasks.iter().try_for_each(|task| show_task(task, depth + 1, f))
+    tasks.iter().try_for_each(|task| show_task(task, depth + 1, f))?;
+    if *more > 0 {
+        writeln!(f, "{:indent$}and {more} more", "", indent = 2 * depth + 2)?;
+    }
+    Ok(())
 }
 
 fn show_task(task: &TaskNode, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,12 @@ use super::{
     state::{Ask, Left, LimitCore, LimiterConfig, LimiterSnapshot, Pass, Ticket},
 };
 use crate::sync::{Mutex, MutexGuard};
-use crate::{lock, priority::BadWeight};
+use crate::{
+    label::Label,
+    listed::{self, Entry, Listed},
+    lock,
+    priority::BadWeight,
+};
 use std::{
     collections::HashMap,
     fmt,
@@ -21,6 +26,9 @@ use std::{
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// Most of those who wait for a key that are shown to others by name.
+const SHOWN_WAITERS: usize = 16;
+
 /// Lets work through at set rates, per key and in all, and in fair order; see the
 /// [module documentation](super). Clones share the limits.
 #[derive(Clone)]
@@ -29,6 +37,7 @@ pub struct RateLimiter {
 }
 
 struct Shared {
+    name: Label,
     start: Instant,
     state: Mutex<State>,
 }
@@ -69,8 +78,12 @@ impl RateLimiter {
     /// # Errors
     /// When a weight is unusable.
     pub fn new(config: LimiterConfig) -> Result<Self, BadWeight> {
+        let name = config.name.clone();
         let state = State { core: LimitCore::new(config)?, waiting: HashMap::new(), leader: None };
-        Ok(Self { shared: Arc::new(Shared { start: Instant::now(), state: Mutex::new(state) }) })
+        let shared = Arc::new(Shared { name, start: Instant::now(), state: Mutex::new(state) });
+        let weak = Arc::downgrade(&shared);
+        listed::list(weak);
+        Ok(Self { shared })
     }
 
     /// Waits until this work may go. Dropping the future takes it out of line. Must be awaited inside a tokio
@@ -119,6 +132,9 @@ impl RateLimiter {
 
     /// Hears an answer's word about limits.
     pub fn hear(&self, key: &Arc<str>, feedback: Feedback) {
+        if feedback != Feedback::Accepted {
+            tracing::info!(limiter = %self.shared.name, key = %key, said = ?feedback, "the other side refused");
+        }
         self.change(|core, now| core.hear(key, feedback, now));
     }
 
@@ -160,6 +176,13 @@ impl RateLimiter {
 
     fn time(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.shared.start)
+    }
+}
+
+impl Listed for Shared {
+    fn entry(&self) -> Entry {
+        let now = Instant::now().saturating_duration_since(self.start);
+        Entry::Limiter(self.name.clone(), lock(&self.state).core.snapshot(SHOWN_WAITERS, now))
     }
 }
 

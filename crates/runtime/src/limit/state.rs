@@ -19,6 +19,8 @@ use std::{
 /// Settings of a [`LimitCore`] or a [`super::RateLimiter`].
 #[derive(Clone, Debug)]
 pub struct LimiterConfig {
+    /// What it limits, where it is shown.
+    pub name: Label,
     /// Quotas that all keys share.
     pub global: Vec<Quota>,
     /// Quotas of every key that is not named in `keys`.
@@ -39,6 +41,7 @@ impl Default for LimiterConfig {
     /// No quotas, pauses when refusals are common, the scheduler's weights, a critical burst of 10 s.
     fn default() -> Self {
         Self {
+            name: "limiter".into(),
             global: Vec::new(),
             per_key: Vec::new(),
             keys: BTreeMap::new(),

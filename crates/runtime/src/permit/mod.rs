@@ -32,7 +32,9 @@ pub use admission::{Admission, AdmissionConfig, KeyId, KeyState, TicketId, Ticke
 
 use crate::sync::{Mutex, MutexGuard};
 use crate::{
+    histogram::Histogram,
     label::Label,
+    listed::{self, Entry, Listed},
     lock,
     priority::{PerClass, Priority, Weights},
 };
@@ -142,6 +144,7 @@ struct State {
     waiting: usize,
     closed: bool,
     counts: PermitCounts,
+    waits: Histogram,
     swept_ns: u64,
 }
 
@@ -162,8 +165,6 @@ pub struct PermitCounts {
     pub refused: u64,
     /// Keys forgotten after idling.
     pub keys_forgotten: u64,
-    /// Time waited by all that were granted.
-    pub waited: Duration,
 }
 
 /// The state of [`Permits`] at one moment.
@@ -187,6 +188,8 @@ pub struct PermitSnapshot {
     pub overheld: Vec<TicketState>,
     /// Since the start.
     pub counts: PermitCounts,
+    /// How long those waited that were not served at once.
+    pub waits: Histogram,
 }
 
 impl Permits {
@@ -207,9 +210,13 @@ impl Permits {
             waiting: 0,
             closed: false,
             counts: PermitCounts::default(),
+            waits: Histogram::default(),
             swept_ns: 0,
         };
-        Ok(Self { inner: Arc::new(Inner { config, started: Instant::now(), state: Mutex::new(state) }) })
+        let inner = Arc::new(Inner { config, started: Instant::now(), state: Mutex::new(state) });
+        let weak = Arc::downgrade(&inner);
+        listed::list(weak);
+        Ok(Self { inner })
     }
 
     /// Waits for a permit. Dropping the future gives up the place in the queue.
@@ -256,17 +263,23 @@ impl Permits {
 
     /// The state now.
     pub fn snapshot(&self) -> PermitSnapshot {
-        let now = self.inner.now_ns();
-        let state = self.inner.lock();
+        self.inner.snapshot()
+    }
+}
+
+impl Inner {
+    fn snapshot(&self) -> PermitSnapshot {
+        let now = self.now_ns();
+        let state = self.lock();
         let admission = &state.admission;
         let mut tickets: Vec<TicketState> = admission.tickets(now).collect();
         tickets.sort_by_key(|ticket| std::cmp::Reverse(ticket.for_ns));
-        let limit_ns = self.inner.config.overheld_after.as_nanos();
+        let limit_ns = self.config.overheld_after.as_nanos();
         let is_overheld = |t: &&TicketState| t.held && u128::from(t.for_ns) > limit_ns;
         let overheld = tickets.iter().filter(is_overheld).cloned().collect();
         tickets.truncate(64);
         PermitSnapshot {
-            name: self.inner.config.name.clone(),
+            name: self.config.name.clone(),
             limit: admission.limit(),
             in_flight: admission.in_flight(),
             waiting: admission.waiting(),
@@ -275,7 +288,14 @@ impl Permits {
             tickets,
             overheld,
             counts: state.counts,
+            waits: state.waits.clone(),
         }
+    }
+}
+
+impl Listed for Inner {
+    fn entry(&self) -> Entry {
+        Entry::Permits(Box::new(self.snapshot()))
     }
 }
 
@@ -392,7 +412,7 @@ impl Acquire {
         let mut state = self.inner.lock();
         if state.admission.is_granted(ticket) {
             state.counts.granted += 1;
-            state.counts.waited += Duration::from_nanos(self.inner.now_ns().saturating_sub(asked_ns));
+            state.waits.record(Duration::from_nanos(self.inner.now_ns().saturating_sub(asked_ns)));
             drop(state);
             return Poll::Ready(Ok(Permit::new(&self.inner, ticket)));
         }

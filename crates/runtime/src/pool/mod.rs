@@ -12,22 +12,18 @@ pub(crate) use shared::Shared;
 pub use shared::Unreported;
 pub(crate) use task::Ran;
 pub use task::{Outcome, TaskCtx};
-pub(crate) use worker::{Seat, current_cell, is_on};
+pub(crate) use worker::{Seat, current_cell, is_on, may_wait};
 
+use crate::sync::thread::{self, JoinHandle};
 use crate::{
-    capture,
+    capture, listed,
     policy::{Policy, PolicyConfig},
     priority::{BadWeight, Weights},
     registry::{Registry, Snapshot},
 };
 use central::Ticket;
 use crossbeam_deque::Worker as Deque;
-use std::{
-    fmt, io,
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 /// Settings of a [`Pool`].
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +34,7 @@ pub struct PoolConfig {
     pub weights: Weights,
     /// Worker time that critical work may take beyond its share before it is held to it, per worker.
     pub critical_burst: Duration,
-    /// Prefix of the threads' names.
+    /// Prefix of the threads' names, and where it is shown.
     pub name: String,
 }
 
@@ -46,7 +42,7 @@ impl Default for PoolConfig {
     /// One worker per available processor, weights 0.4/0.3/0.2/0.1, a critical burst of 200 ms per worker.
     fn default() -> Self {
         Self {
-            workers: thread::available_parallelism().map_or(1, usize::from),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
             weights: Weights::default(),
             critical_burst: Duration::from_millis(200),
             name: "pool".into(),
@@ -121,7 +117,9 @@ impl Pool {
         let mut deques: Vec<Deque<Ticket>> = (0..desks).map(|_| Deque::new_fifo()).collect();
         let stealers = deques.iter().map(Deque::stealer).collect();
         let tokio = reactor.as_ref().map(|(tokio, _)| tokio.handle().clone());
-        let shared = Arc::new(Shared::new(policy, workers, stealers, tokio));
+        let shared = Arc::new(Shared::new(config.name.clone().into(), policy, workers, stealers, tokio));
+        let weak = Arc::downgrade(&shared);
+        listed::list(weak);
         // From here on dropping `pool` ends the threads already started.
         let mut pool = Self { shared, threads: Vec::with_capacity(desks + 1) };
         if let Some((tokio, spin)) = reactor {
@@ -186,7 +184,7 @@ impl Drop for Pool {
         for thread in self.threads.drain(..) {
             // A pool dropped by one of its own tasks cannot wait for that task; the thread ends after it.
             if thread.thread().id() != me && thread.join().is_err() {
-                debug_assert!(thread::panicking(), "a worker thread panicked outside of a task");
+                debug_assert!(std::thread::panicking(), "a worker thread panicked outside of a task");
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::sync::{Condvar, Mutex};
 use crate::{
     exec::{Cause, Cell},
     label::Label,
+    listed::{Entry, Listed},
     lock,
     policy::{FlowId, Policy},
     priority::Priority,
@@ -26,6 +27,8 @@ use std::{
 const UNREPORTED_KEPT: usize = 16;
 
 pub(crate) struct Shared {
+    /// The pool's name.
+    pub(crate) name: Label,
     pub(super) central: Mutex<Central>,
     /// Idle workers sleep here, with `central`.
     pub(super) work: Condvar,
@@ -43,6 +46,16 @@ pub(crate) struct Shared {
     unreported: Mutex<(u64, VecDeque<Unreported>)>,
 }
 
+impl Listed for Shared {
+    fn entry(&self) -> Entry {
+        Entry::Pool(self.name.clone(), Box::new(self.board.snapshot(Instant::now())))
+    }
+
+    fn pool(self: Arc<Self>) -> Option<Arc<Shared>> {
+        Some(self)
+    }
+}
+
 /// A failure that its scope's owner was not told of, because another came first or the scope had ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreported {
@@ -56,6 +69,7 @@ pub struct Unreported {
 
 impl Shared {
     pub(super) fn new(
+        name: Label,
         policy: Policy,
         workers: usize,
         stealers: Vec<Stealer<Ticket>>,
@@ -63,6 +77,7 @@ impl Shared {
     ) -> Self {
         let lane = if tokio.is_some() { Lane::Busy } else { Lane::Absent };
         Self {
+            name,
             central: Mutex::new(Central::new(policy, lane)),
             work: Condvar::new(),
             signal: AtomicU8::new(0),
@@ -81,13 +96,21 @@ impl Shared {
         self.board.workers
     }
 
-    pub(super) fn board(&self) -> &Arc<Board> {
+    pub(crate) fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// Asks the reactor for a turn, if there is one and it owes none; how long that takes is its lag.
+    pub(crate) fn ping_lane(&self, now: Instant) {
+        if self.tokio.is_some() && self.board.lane_due_ns.load(Ordering::Relaxed) == 0 {
+            self.board.lane_due_ns.store(self.ns_at(now).max(1), Ordering::Relaxed);
+            self.wake_lane();
+        }
     }
 
     /// Nanoseconds since the start.
     pub(crate) fn ns_at(&self, time: Instant) -> u64 {
-        time.saturating_duration_since(self.board.started).as_nanos() as u64
+        self.board.ns_at(time)
     }
 
     /// The flow of an owner's steps in a class, for one more scope.
@@ -135,6 +158,10 @@ impl Shared {
     /// Keeps a failure that has no owner any more.
     pub(crate) fn keep_unreported(&self, cell: &Cell, cause: &Cause) {
         let failure = Unreported { task: cell.id(), label: cell.label().clone(), cause: cause.to_string() };
+        tracing::error!(
+            pool = %self.name, task = %failure.task, label = %failure.label, cause = %failure.cause,
+            "a task failed and nobody is left to be told"
+        );
         let mut unreported = lock(&self.unreported);
         unreported.0 += 1;
         if unreported.1.len() == UNREPORTED_KEPT {

@@ -12,6 +12,7 @@ use crate::{
     policy::FlowId,
     priority::Priority,
     registry::{Desk, Slot, Tally, add_alone},
+    sync::thread_local,
     wait,
 };
 use crossbeam_deque::Worker as Deque;
@@ -34,8 +35,13 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<Local>>> = const { RefCell::new(None) };
 }
 
+fn set_current(local: Option<Rc<Local>>) {
+    let before = CURRENT.with(|current| current.replace(local));
+    drop(before);
+}
+
 /// What belongs to one worker alone.
-pub(super) struct Local {
+pub(crate) struct Local {
     shared: Arc<Shared>,
     pub(super) index: usize,
     deque: Deque<Ticket>,
@@ -88,6 +94,32 @@ pub(crate) fn current_cell() -> Option<Arc<TaskCell>> {
     CURRENT.try_with(of).ok().flatten()
 }
 
+/// The system's number of this thread; 0 where there is none.
+fn own_tid() -> u32 {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
+/// Until it is dropped, this worker waits for something that it may wait for, which is no stall.
+pub(crate) struct MayWait(Option<Rc<Local>>);
+
+/// Tells the watchdog that this worker may wait; without effect on other threads.
+pub(crate) fn may_wait() -> MayWait {
+    let local = CURRENT.try_with(|local| local.borrow().clone()).ok().flatten();
+    local.iter().for_each(|local| local.desk().is_away.store(true, Ordering::Relaxed));
+    MayWait(local)
+}
+
+impl Drop for MayWait {
+    fn drop(&mut self) {
+        if let Some(local) = &self.0 {
+            local.desk().is_away.store(local.depth.get() > 0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// True on a thread of this pool.
 pub(crate) fn is_on(shared: &Arc<Shared>) -> bool {
     Local::current(shared).is_some()
@@ -98,13 +130,14 @@ impl Local {
     pub(super) fn enter(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) -> Rc<Self> {
         let (usage, away, depth) = Default::default();
         let local = Rc::new(Self { shared, index, deque, usage, away, depth });
-        CURRENT.set(Some(Rc::clone(&local)));
+        local.desk().tid.store(own_tid(), Ordering::Relaxed);
+        set_current(Some(Rc::clone(&local)));
         local
     }
 
     /// This thread is a worker no more.
     pub(super) fn exit() {
-        CURRENT.set(None);
+        set_current(None);
     }
 
     /// The current thread's worker, if it belongs to this pool.
@@ -204,6 +237,7 @@ impl Local {
 
     /// A turn of the reactor's thread: runs light steps for a while.
     pub(super) fn lane_turn(&self) -> Turn {
+        self.shared.board.lane_turns();
         let start = Instant::now();
         let mut clock = start;
         for _ in 0..LANE_STEPS {
@@ -309,8 +343,10 @@ impl Local {
     pub(super) fn away<R>(&self, wait: impl FnOnce() -> R) -> R {
         let start = Instant::now();
         self.depth.set(self.depth.get() + 1);
+        self.desk().is_away.store(true, Ordering::Relaxed);
         let result = wait();
         self.depth.set(self.depth.get() - 1);
+        self.desk().is_away.store(self.depth.get() > 0, Ordering::Relaxed);
         self.away.set(self.away.get() + start.elapsed());
         if self.depth.get() == 0 {
             self.desk().away_ns.store(self.away.get().as_nanos() as u64, Ordering::Relaxed);

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::sync::Mutex;
 use crate::{
-    BadWeight, CancelHook, Label, Priority, Weights, lock,
+    BadWeight, CancelHook, Label, Priority, Weights,
+    listed::{self, Listed},
+    lock,
     policy::{FlowId, Policy, PolicyConfig},
 };
 use std::{
@@ -127,6 +129,8 @@ impl Children {
             awake: AtomicBool::new(false),
             next_id: AtomicU64::new(0),
         });
+        let weak = Arc::downgrade(&shared);
+        listed::list(weak);
         let (pump, capabilities) = Pump::new(Arc::clone(&shared), config.warden)?;
         let pump = thread::Builder::new().name("children".into()).spawn(move || pump.run())?;
         Ok(Self { shared, pump: Some(pump), capabilities })
@@ -238,15 +242,7 @@ impl Children {
 
     /// All children that wait or run.
     pub fn snapshot(&self) -> ChildrenSnapshot {
-        let state = lock(&self.shared.state);
-        let mut children: Vec<ChildState> = state.entries.iter().map(|(id, entry)| entry.show(*id)).collect();
-        let counts = state.counts;
-        drop(state);
-        children.sort_by_key(|child| child.id);
-        for child in children.iter_mut().filter(|child| child.pid.is_some()) {
-            child.measure();
-        }
-        ChildrenSnapshot { children, counts }
+        self.shared.snapshot()
     }
 
     /// What this machine offers; fixed at the start.
@@ -276,6 +272,26 @@ impl Drop for Children {
 impl fmt::Debug for Children {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Children").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn snapshot(&self) -> ChildrenSnapshot {
+        let state = lock(&self.state);
+        let mut children: Vec<ChildState> = state.entries.iter().map(|(id, entry)| entry.show(*id)).collect();
+        let counts = state.counts;
+        drop(state);
+        children.sort_by_key(|child| child.id);
+        for child in children.iter_mut().filter(|child| child.pid.is_some()) {
+            child.measure();
+        }
+        ChildrenSnapshot { children, counts }
+    }
+}
+
+impl Listed for Shared {
+    fn entry(&self) -> listed::Entry {
+        listed::Entry::Children(self.snapshot())
     }
 }
 

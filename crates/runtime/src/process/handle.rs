@@ -8,7 +8,7 @@ use super::{
     stream::{ChildInput, ChildOutput},
 };
 use crate::sync::{Condvar, Mutex};
-use crate::{StopReason, TaskCtx, lock, wait, wait_for};
+use crate::{StopReason, TaskCtx, lock, pool::may_wait, wait, wait_for};
 use serde_json::{Map, Value};
 use std::{
     fmt,
@@ -148,6 +148,7 @@ impl Child {
     pub fn wait_in(mut self, task: &TaskCtx<'_>) -> Result<Exit, ProcessError> {
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let _hook = task.token().on_cancel(move || shared.stop(id, Cause::Cancelled));
+        let _may_wait = may_wait();
         let mut asked = false;
         loop {
             let time = task.remaining().unwrap_or(LOOK).min(LOOK);

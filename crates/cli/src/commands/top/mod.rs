@@ -13,7 +13,7 @@ use crossterm::{
     event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
     terminal,
 };
-use model::Model;
+use model::{Model, View};
 use ratatui::{Terminal, backend::CrosstermBackend};
 use springtide_lab::LabError;
 use std::{
@@ -23,6 +23,8 @@ use std::{
 
 /// Shortest time between looks.
 const EVERY_MIN: Duration = Duration::from_millis(100);
+/// Longest that the keys can set.
+const EVERY_MAX: Duration = Duration::from_secs(10);
 
 /// Draws until the person quits.
 pub fn run(_context: &Context, args: &TopArgs) -> CommandResult {
@@ -34,12 +36,12 @@ pub fn run(_context: &Context, args: &TopArgs) -> CommandResult {
     let terminal_error = |source| LabError::File { path: "terminal".into(), source };
     let mut screen = Fullscreen::enter().map_err(terminal_error)?;
     let mut model = Model::new(args.pid);
-    let every = args.every.max(EVERY_MIN);
+    model.every = args.every.max(EVERY_MIN);
     loop {
         if !model.paused {
             model.look(&processes(), Instant::now());
         }
-        let next = Instant::now() + every;
+        let next = Instant::now() + model.every;
         loop {
             screen.terminal.draw(|frame| screen::draw(frame, &model)).map_err(terminal_error)?;
             let wait = next.saturating_duration_since(Instant::now());
@@ -62,18 +64,38 @@ pub fn run(_context: &Context, args: &TopArgs) -> CommandResult {
 
 /// Acts on a key; false to quit.
 fn press(model: &mut Model, key: KeyCode) -> bool {
+    if model.typing {
+        match key {
+            KeyCode::Enter => model.typing = false,
+            KeyCode::Esc => (model.typing, model.filter) = (false, String::new()),
+            KeyCode::Backspace => drop(model.filter.pop()),
+            KeyCode::Char(letter) => model.filter.push(letter),
+            _ => {}
+        }
+        model.first_row = 0;
+        return true;
+    }
     match key {
-        // Escape closes the help first.
+        // Escape goes back one step at a time.
         KeyCode::Esc if model.help => model.help = false,
+        KeyCode::Esc if !model.filter.is_empty() => model.filter.clear(),
+        KeyCode::Esc if model.view != View::Overview => model.choose(View::Overview),
         KeyCode::Char('q') | KeyCode::Esc => return false,
         KeyCode::Char('?' | 'h') => model.help = !model.help,
         KeyCode::Char('p') | KeyCode::Char(' ') => model.paused = !model.paused,
         KeyCode::Char('s') => model.sort = model.sort.next(),
+        KeyCode::Char('/') => model.typing = true,
+        KeyCode::Char('+') => model.every = (model.every / 2).max(EVERY_MIN),
+        KeyCode::Char('-') => model.every = (model.every * 2).min(EVERY_MAX),
+        KeyCode::Char(digit @ '1'..='6') => {
+            model.choose(View::ALL[digit as usize - '1' as usize]);
+        }
         KeyCode::Down | KeyCode::Char('j') => model.scroll(1),
         KeyCode::Up | KeyCode::Char('k') => model.scroll(-1),
         KeyCode::PageDown => model.scroll(10),
         KeyCode::PageUp => model.scroll(-10),
         KeyCode::Home | KeyCode::Char('g') => model.scroll(isize::MIN),
+        KeyCode::End | KeyCode::Char('G') => model.scroll(isize::MAX),
         KeyCode::Tab | KeyCode::Right | KeyCode::Char('l') => model.step(1),
         KeyCode::BackTab | KeyCode::Left => model.step(-1),
         _ => {}

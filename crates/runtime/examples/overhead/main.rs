@@ -1,5 +1,5 @@
-//! What the scheduler costs: tasks of a fixed amount of work through this pool and through rayon, in one run,
-//! and the cost of one decision of the policy.
+//! What the scheduler costs: tasks of a fixed amount of work through this pool and through rayon, asynchronous tasks
+//! beside tokio's, all in one run, and the cost of one decision of the policy.
 //!
 //!     cargo run --release -p springtide-runtime --example overhead [tasks]
 //!
@@ -8,7 +8,11 @@
 //! counts, since noise only ever adds. `cpu` is processor time of all threads, which other programs on the
 //! machine disturb less than they do the wall clock.
 
+mod spin;
+mod tasks;
+
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use spin::{processor_ns, steps_per_us, work};
 use springtide_runtime::{
     GroupOptions, Pool, PoolConfig, Priority, TaskCtx,
     policy::{Policy, PolicyConfig},
@@ -47,6 +51,7 @@ fn main() {
             println!();
         }
     }
+    tasks::compare();
     shares(per_us);
     queue_a_million();
 }
@@ -60,17 +65,10 @@ struct Cost {
 
 /// Measures `run`, which runs `tasks` tasks.
 fn cost(tasks: u64, run: impl FnOnce() -> u64) -> Cost {
-    let (cpu, start) = (cpu_ns(), Instant::now());
+    let (cpu, start) = (processor_ns(), Instant::now());
     black_box(run());
     let wall = start.elapsed().as_nanos() as f64 / tasks as f64;
-    Cost { wall, cpu: cpu_ns().saturating_sub(cpu) as f64 / tasks as f64 }
-}
-
-/// Processor time of all threads of this process so far.
-fn cpu_ns() -> u64 {
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok());
-    stats.filter_map(|stat| stat.split(' ').next().and_then(|ns| ns.parse::<u64>().ok())).sum()
+    Cost { wall, cpu: processor_ns().saturating_sub(cpu) as f64 / tasks as f64 }
 }
 
 /// Both pools with equally many workers.
@@ -147,25 +145,6 @@ fn rayon_channel(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
 /// Rayon at its best: one loop split in halves, no closure per task, no result before the end.
 fn rayon_iter(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
     pool.install(|| (0..tasks).into_par_iter().map(|n| work(n, steps)).reduce(|| 0, u64::wrapping_add))
-}
-
-fn work(seed: u64, steps: u64) -> u64 {
-    let mut state = seed | 1;
-    for _ in 0..steps {
-        state = black_box(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-    }
-    state
-}
-
-fn steps_per_us() -> u64 {
-    let steps = 2_000_000;
-    let time = |_| {
-        let start = Instant::now();
-        black_box(work(1, steps));
-        start.elapsed().as_nanos()
-    };
-    let ns = (0..20).map(time).min().unwrap_or(1);
-    (u128::from(steps) * 1_000 / ns) as u64
 }
 
 fn decision_ns() -> f64 {

@@ -1,6 +1,14 @@
 //! A pool's state as others read it: names and numbers with their units in the name.
 
-use crate::{Running, Snapshot, StopReason, WorkerState, channel::ChannelSnapshot, priority::Priority};
+mod flow;
+mod tasks;
+
+pub use flow::{
+    ChannelView, ChildView, ChildrenView, LimiterKeyView, LimiterView, PermitKeyView, PermitsView, TicketView,
+};
+pub use tasks::{PlaceView, RuntimeView, ScopeView, TaskView};
+
+use crate::{Running, Snapshot, StopReason, WorkerState, priority::Priority};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -16,8 +24,16 @@ pub struct ClassView {
     pub timed_out: u64,
     /// Ended after their deadline without having noticed it.
     pub overdue: u64,
-    /// Worker time of tasks that ended, ms.
+    /// Steps of asynchronous tasks.
+    #[serde(default)]
+    pub steps: u64,
+    /// Worker time of tasks that ended and of steps, ms.
     pub busy_ms: f64,
+    /// How long tasks and steps ran: at most twice the median and the 99th percentile, ms.
+    #[serde(default)]
+    pub p50_ms: Option<f64>,
+    #[serde(default)]
+    pub p99_ms: Option<f64>,
 }
 
 /// A pool at one moment.
@@ -28,6 +44,11 @@ pub struct PoolView {
     /// Most urgent first.
     pub classes: Vec<ClassView>,
     pub workers: Vec<WorkerView>,
+    /// How long the reactor let others wait for a turn, as for classes, ms; none without a reactor or watchdog.
+    #[serde(default)]
+    pub lag_p50_ms: Option<f64>,
+    #[serde(default)]
+    pub lag_p99_ms: Option<f64>,
 }
 
 /// One worker.
@@ -35,6 +56,12 @@ pub struct PoolView {
 #[allow(missing_docs)]
 pub struct WorkerView {
     pub worker: usize,
+    /// Whether it is the reactor's thread.
+    #[serde(default)]
+    pub reactor: bool,
+    /// The system's number of its thread; 0 where unknown.
+    #[serde(default)]
+    pub tid: u32,
     /// Outermost first; the last is on the processor.
     pub running: Vec<RunningView>,
     pub busy_ms: f64,
@@ -56,73 +83,15 @@ pub struct RunningView {
     pub stopping: Option<String>,
 }
 
-/// A channel.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct ChannelView {
-    pub name: String,
-    /// `block`, `drop-newest`, `drop-oldest`, `conflate` or `fail`.
-    pub when_full: String,
-    pub items: u64,
-    pub items_limit: u64,
-    pub items_max: u64,
-    pub bytes: u64,
-    pub bytes_limit: u64,
-    pub bytes_max: u64,
-    pub senders: u64,
-    /// Senders that wait for room.
-    pub waiting: u64,
-    /// How long the first of them has been waiting, ms.
-    pub longest_wait_ms: Option<f64>,
-    /// Whether the receiver waits for an item.
-    pub receiver_waits: bool,
-    pub closed: bool,
-    pub sent: u64,
-    pub received: u64,
-    /// Items that were handed over and no receiver saw, of all kinds.
-    pub dropped: u64,
-    pub dropped_newest: u64,
-    pub dropped_oldest: u64,
-    pub conflated: u64,
-    pub abandoned: u64,
-    /// Items given back to their senders.
-    pub refused: u64,
-    pub withdrawn: u64,
-    /// Items that had to wait for room, and for how long in all.
-    pub waits: u64,
-    pub waited_ms: f64,
+fn stop_word(reason: StopReason) -> String {
+    match reason {
+        StopReason::Cancelled => "cancelled".into(),
+        StopReason::TimedOut => "timed out".into(),
+    }
 }
 
-impl From<&ChannelSnapshot> for ChannelView {
-    fn from(seen: &ChannelSnapshot) -> Self {
-        let counts = &seen.counts;
-        Self {
-            name: seen.name.to_string(),
-            when_full: seen.when_full.as_str().into(),
-            items: seen.items as u64,
-            items_limit: seen.bound.items as u64,
-            items_max: counts.items_max as u64,
-            bytes: seen.bytes as u64,
-            bytes_limit: seen.bound.bytes as u64,
-            bytes_max: counts.bytes_max as u64,
-            senders: seen.senders as u64,
-            waiting: seen.waiting as u64,
-            longest_wait_ms: seen.longest_wait.map(ms),
-            receiver_waits: seen.receiver_waits,
-            closed: seen.closed,
-            sent: counts.sent,
-            received: counts.received,
-            dropped: counts.dropped(),
-            dropped_newest: counts.dropped_newest,
-            dropped_oldest: counts.dropped_oldest,
-            conflated: counts.conflated,
-            abandoned: counts.abandoned,
-            refused: counts.refused,
-            withdrawn: counts.withdrawn,
-            waits: counts.waits,
-            waited_ms: ms(counts.waited),
-        }
-    }
+fn ms_of_ns(ns: u64) -> f64 {
+    ns as f64 / 1e6
 }
 
 fn ms(time: Duration) -> f64 {
@@ -141,13 +110,18 @@ impl From<&Snapshot> for PoolView {
                 cancelled: counts.cancelled,
                 timed_out: counts.timed_out,
                 overdue: counts.overdue,
+                steps: counts.steps,
                 busy_ms: ms(snapshot.busy[class]),
+                p50_ms: snapshot.times[class].quantile(0.5).map(ms),
+                p99_ms: snapshot.times[class].quantile(0.99).map(ms),
             }
         };
         Self {
             uptime_ms: ms(snapshot.uptime),
             classes: Priority::ALL.map(class).into(),
             workers: snapshot.workers.iter().map(WorkerView::from).collect(),
+            lag_p50_ms: snapshot.lag.quantile(0.5).map(ms),
+            lag_p99_ms: snapshot.lag.quantile(0.99).map(ms),
         }
     }
 }
@@ -156,6 +130,8 @@ impl From<&WorkerState> for WorkerView {
     fn from(state: &WorkerState) -> Self {
         Self {
             worker: state.worker,
+            reactor: state.reactor,
+            tid: state.tid,
             running: state.running.iter().map(RunningView::from).collect(),
             busy_ms: ms(state.busy),
             stolen: state.stolen,
@@ -165,17 +141,35 @@ impl From<&WorkerState> for WorkerView {
 
 impl From<&Running> for RunningView {
     fn from(running: &Running) -> Self {
-        let word = |reason: StopReason| match reason {
-            StopReason::Cancelled => "cancelled".to_owned(),
-            StopReason::TimedOut => "timed out".to_owned(),
-        };
         Self {
             label: running.label.to_string(),
             class: running.class.as_str().into(),
             owner: running.owner,
             elapsed_ms: ms(running.elapsed),
             overdue_ms: running.overdue.map(ms),
-            stopping: running.stopping.map(word),
+            stopping: running.stopping.map(stop_word),
         }
     }
+}
+
+/// A thread that did not go on for long, or does not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct StallView {
+    pub pool: String,
+    /// `worker 0`, or `reactor`.
+    pub thread: String,
+    pub tid: u32,
+    /// The task that holds it up, with the scopes and places around it; or what is known.
+    pub task: String,
+    /// Whether the thread computes; otherwise it is blocked.
+    pub computes: bool,
+    /// State and place in the kernel, as far as the system tells.
+    pub kernel: String,
+    /// Where it was when it was noticed, innermost first; empty where that could not be found out.
+    pub stack: Vec<String>,
+    /// For how long so far, or in all, ms.
+    pub for_ms: f64,
+    /// Whether it goes on.
+    pub over: bool,
 }

@@ -1,20 +1,25 @@
-//! Locks and threads as this crate uses them; a model checker takes their place under the `shuttle` feature.
+//! Locks and threads as this crate uses them: of the system in release builds, with their order checked in debug
+//! builds, of a model checker under the `shuttle` feature.
 
+#[cfg(all(debug_assertions, not(feature = "shuttle")))]
+mod order;
+
+#[cfg(all(debug_assertions, not(feature = "shuttle")))]
+pub(crate) use order::{Condvar, Mutex, MutexGuard};
 #[cfg(feature = "shuttle")]
 pub(crate) use shuttle::{
     sync::{Condvar, Mutex, MutexGuard},
-    thread,
+    thread, thread_local,
 };
+#[cfg(all(not(debug_assertions), not(feature = "shuttle")))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use std::{
-    sync::{Condvar, Mutex, MutexGuard},
-    thread,
-};
+pub(crate) use std::{thread, thread_local};
 
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, TryLockError},
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
@@ -31,6 +36,26 @@ pub(crate) fn wait<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuar
 
 pub(crate) fn wait_for<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
     bell.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// Data that one thread at a time owns by another's word, such as a state that it has taken. The lock is there for
+/// the compiler and for proof: it is never waited for, so that user code may run while it is held.
+pub(crate) struct Owned<T>(std::sync::Mutex<T>);
+
+impl<T> Owned<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    /// # Panics
+    /// When somebody else owns it, which no state allows.
+    pub(crate) fn hold(&self) -> std::sync::MutexGuard<'_, T> {
+        match self.0.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => panic!("two threads own the same task"),
+        }
+    }
 }
 
 /// Wakes a thread that blocks on a future.
