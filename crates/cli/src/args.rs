@@ -23,7 +23,7 @@ pub struct Cli {
     pub quiet: bool,
     /// Write what happens as JSON lines to this file; `-` is stderr.
     #[arg(long, global = true, value_name = "FILE", env = "TIDE_LOG")]
-    pub log: Option<PathBuf>,
+    pub log_file: Option<PathBuf>,
     /// What is written to it: error, warn, info, debug, trace, for rooms apart: `info,springtide_io=debug`.
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "TIDE_LOG_LEVEL")]
     pub log_level: String,
@@ -178,6 +178,9 @@ pub struct BacktestArgs {
     /// Write all trades: .csv, .parquet or .json by its ending.
     #[arg(long, value_name = "FILE")]
     pub trades: Option<PathBuf>,
+    /// Send every run as a span to an OpenTelemetry collector (OTLP over HTTP, JSON), as `http://localhost:4318`.
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp: Option<String>,
     /// One JSON object per run on stdout.
     #[arg(long)]
     pub json: bool,
@@ -503,4 +506,16 @@ pub fn parse() -> Result<Cli, ExitCode> {
         let _ = error.print();
         ExitCode::from(if error.use_stderr() { 2 } else { 0 })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_option_stands_in_the_way_of_another() {
+        Cli::command().debug_assert();
+        Cli::try_parse_from(["tide", "show", "0a0b0c0d", "--log", "--log-file", "x"]).expect("both are there");
+    }
 }

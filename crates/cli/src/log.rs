@@ -47,7 +47,7 @@ struct Written {
 /// # Errors
 /// When the file cannot be opened or somebody else writes it, or the levels cannot be read.
 pub fn start(cli: &Cli) -> Result<Option<Log>, LabError> {
-    let Some(path) = &cli.log else { return Ok(None) };
+    let Some(path) = &cli.log_file else { return Ok(None) };
     let levels = levels(&cli.log_level)?;
     let target = Target::open(path)?;
     let (sender, receiver) = ChannelConfig::new("log")
@@ -109,7 +109,7 @@ impl Target {
             return Ok(Self::Stderr);
         }
         let options = AppendOptions { durability: Durability::Within(DURABLE), ..AppendOptions::default() };
-        Appender::open(path, options).map(Self::File).map_err(|e| LabError::Data(format!("--log: {e}")))
+        Appender::open(path, options).map(Self::File).map_err(|e| LabError::Data(format!("--log-file: {e}")))
     }
 
     fn put(&self, line: &[u8]) -> bool {

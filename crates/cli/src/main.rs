@@ -7,6 +7,7 @@ mod exit;
 mod interrupt;
 mod log;
 mod observe;
+mod otlp;
 mod output;
 mod progress;
 mod python;

@@ -281,7 +281,7 @@ fn the_log_is_json_lines_of_what_happened() {
     std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
     std::fs::write(at.join("bad.pine"), "//@version=5\nstrategy(\"B\")\nx = nothing\n").expect("writes");
     let batch = [
-        "--log",
+        "--log-file",
         "tide.log",
         "--log-level",
         "debug",
@@ -302,6 +302,80 @@ fn the_log_is_json_lines_of_what_happened() {
     assert_eq!((told("run recorded").len(), told("run failed").len()), (1, 1), "{log}");
     assert!(told("run failed")[0]["error"].as_str().is_some_and(|e| e.contains("nothing")), "{log}");
     assert!(events.iter().all(|e| e["timestamp"].is_string() && e["level"].is_string()));
-    let wrong = tide(at, &["--log", "x.log", "--log-level", "loud", "board"]);
+    let wrong = tide(at, &["--log-file", "x.log", "--log-level", "loud", "board"]);
     assert!(code(&wrong) == 2 && text(&wrong.stderr).contains("--log-level"), "{}", text(&wrong.stderr));
+}
+
+/// Answers every POST with 200 and gives the bodies.
+fn collector() -> (String, std::sync::mpsc::Receiver<serde_json::Value>) {
+    use std::io::{Read, Write};
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", server.local_addr().expect("an address"));
+    let (bodies, received) = std::sync::mpsc::channel();
+    let serve = move || {
+        for stream in server.incoming() {
+            let mut stream = BufReader::new(stream.expect("a connection"));
+            loop {
+                let (mut head, mut length) = (String::new(), 0);
+                while !head.ends_with("\r\n\r\n") {
+                    if stream.read_line(&mut head).expect("a head") == 0 {
+                        break;
+                    }
+                }
+                if head.is_empty() {
+                    break;
+                }
+                assert!(head.starts_with("POST /v1/traces "), "{head}");
+                for line in head.lines() {
+                    if let Some((name, value)) = line.split_once(':')
+                        && name.eq_ignore_ascii_case("content-length")
+                    {
+                        length = value.trim().parse().expect("a length");
+                    }
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).expect("a body");
+                if bodies.send(serde_json::from_slice(&body).expect("JSON")).is_err() {
+                    return;
+                }
+                stream
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                    .expect("answers");
+            }
+        }
+    };
+    std::thread::Builder::new().spawn(serve).expect("a thread");
+    (url, received)
+}
+
+#[test]
+fn runs_are_sent_as_spans_and_a_dead_collector_costs_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
+    let (url, bodies) = collector();
+    let batch = ["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--sweep", "Fast=2..5", "--otlp", &url];
+    let out = tide(at, &batch);
+    assert!(code(&out) == 0 && !text(&out.stderr).contains("otlp"), "{}", text(&out.stderr));
+    let spans: Vec<serde_json::Value> = bodies
+        .try_iter()
+        .flat_map(|b| b["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().expect("spans").clone())
+        .collect();
+    assert_eq!(spans.len(), 5, "four runs and their job");
+    let root = spans.iter().find(|s| s["name"] == "job").expect("the job");
+    for span in spans.iter().filter(|s| s["name"] != "job") {
+        assert_eq!((&span["traceId"], &span["parentSpanId"]), (&root["traceId"], &root["spanId"]));
+        let time = |key: &str| span[key].as_str().and_then(|t| t.parse::<u64>().ok()).expect("nanoseconds");
+        assert!(time("startTimeUnixNano") <= time("endTimeUnixNano"));
+        assert_eq!(span["status"]["code"], 1);
+    }
+    let dead =
+        tide(at, &["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--otlp", "http://127.0.0.1:1"]);
+    assert!(
+        code(&dead) == 0 && text(&dead.stderr).contains("2 spans were not delivered"),
+        "{}",
+        text(&dead.stderr)
+    );
 }

@@ -6,6 +6,7 @@ use crate::{
     commands::board::board,
     exit::{CommandResult, Ending},
     interrupt, observe,
+    otlp::Exporter,
     output::{count, group, run_json, si},
     progress::{Display, seconds},
     python::{Python, falls_back},
@@ -84,9 +85,14 @@ fn execute(
     let _control = observe::serve(context.term, &seen);
     let sink = args.trades.as_deref().map(TradeSink::create).transpose()?.map(|s| Arc::new(Mutex::new(s)));
     let kept = Arc::new(Mutex::new(Vec::new()));
+    let exporter = args.otlp.as_deref().map(|url| Exporter::start(url, &command)).transpose()?;
     let on_run: OnRun = {
         let (kept, json) = (Arc::clone(&kept), args.json);
+        let export = exporter.as_ref().map(Exporter::recorder);
         Box::new(move |run: &RunRecord, reused: bool| {
+            if let (Some(export), false) = (&export, reused) {
+                export(run);
+            }
             if json {
                 let mut out = std::io::stdout().lock();
                 // A closed pipe ends the program by SIGPIPE; nothing else can go wrong here.
@@ -129,6 +135,9 @@ fn execute(
     let summary = batch::run(plan, &options, pool, ledger, &cancel, &progress, on_run, on_output);
     let elapsed = started.elapsed();
     display.finish();
+    if let Some(problem) = exporter.and_then(|e| e.finish(summary.as_ref().ok())) {
+        context.term.note(&format!("{} {problem}", context.term.err().yellow("otlp:")));
+    }
     let summary = summary?;
     if let Some(sink) = sink {
         let path = sink.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
