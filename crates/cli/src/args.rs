@@ -516,6 +516,7 @@ mod tests {
     #[test]
     fn no_option_stands_in_the_way_of_another() {
         Cli::command().debug_assert();
-        Cli::try_parse_from(["tide", "show", "0a0b0c0d", "--log", "--log-file", "x"]).expect("both are there");
+        Cli::try_parse_from(["tide", "show", "0a0b0c0d", "--log", "--log-file", "x"])
+            .expect("both are there");
     }
 }
