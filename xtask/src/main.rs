@@ -4,6 +4,7 @@ mod ci;
 mod corpus;
 mod pages;
 mod parity;
+mod python;
 mod tidy;
 
 use std::{
@@ -16,6 +17,10 @@ cargo xtask COMMAND
   ci       everything that must hold before a change lands
   tidy     the rooms' promises: dependencies, purity, file sizes
   parity   our trades beside exported TradingView lists in corpora/
+  python-parity SCRIPTS DATA.csv PYTHON [OPTIONS of crates/backtesting/tests/parity/corpus.py]
+           scripts with our package `backtesting` and with the original that PYTHON has, compared
+  python-fuzz PYTHON [FIRST:END]
+           random accounts and orders through both, compared
   pages    the demo's report in a real browser
   corpus-check [--list]
            which share of the scripts below corpora/ can be read
@@ -37,6 +42,8 @@ fn main() -> ExitCode {
             n => Err(format!("{}\n{n} broken promises", broken.join("\n"))),
         }),
         Some("parity") => parity::report(&root()),
+        Some("python-parity") => python::corpus(&root(), &arguments[1..]),
+        Some("python-fuzz") => python::fuzz(&root(), &arguments[1..]),
         Some("pages") => pages::check(&root()),
         Some("corpus-run") => release(&root()).and_then(|tide| corpus::run::run(&root(), &tide)),
         Some("crash-loop") => crash_loop(&root(), arguments.get(1).map_or("200", String::as_str)),

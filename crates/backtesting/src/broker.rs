@@ -37,6 +37,7 @@ pub struct Broker {
     initial_cash: Py<PyAny>,
     #[pyo3(get, name = "_commission")]
     commission: Py<PyAny>,
+    commission_asks_python: bool,
     /// The commission function's exception.
     fee_error: Arc<Mutex<Option<PyErr>>>,
 }
@@ -82,7 +83,7 @@ pub struct SharedBars(pub Arc<OwnedBars>);
 
 #[pymethods]
 impl SharedBars {
-    /// Plain float64 arrays; `time` in milliseconds or as plain numbers.
+    /// Plain float64 arrays; `time` in the unit of the statistics.
     #[new]
     fn new(
         time: Vec<i64>,
@@ -142,6 +143,7 @@ impl Broker {
             data,
             initial_cash: cash,
             commission: commission.clone().unbind(),
+            commission_asks_python: commission.is_callable(),
             fee_error,
         })
     }
@@ -284,15 +286,15 @@ impl Broker {
     }
 
     /// The statistics' rows and the drawdown episodes of a finished run.
-    #[pyo3(signature = (warmup, datetime, wall=None, risk_free_rate=0.0))]
+    #[pyo3(signature = (warmup, unit, wall=None, risk_free_rate=0.0))]
     fn _statistics<'py>(
         slf: &Bound<'py, Self>,
         warmup: usize,
-        datetime: bool,
+        unit: Option<String>,
         wall: Option<Vec<i64>>,
         risk_free_rate: f64,
     ) -> PyResult<Bound<'py, PyDict>> {
-        super::results::statistics(slf, warmup, Calendar { datetime, wall }, risk_free_rate)
+        super::results::statistics(slf, warmup, Calendar { unit, wall }, risk_free_rate)
     }
 
     fn __getattr__(&self, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
@@ -338,6 +340,11 @@ impl Broker {
             if short { sim.sell(request) } else { sim.buy(request) }.map_err(refused)?
         };
         Self::order(slf, id)
+    }
+
+    /// Whether Python is asked for commissions.
+    pub fn has_commission_function(&self) -> bool {
+        self.commission_asks_python
     }
 
     /// The exception that the commission function raised, if it did.

@@ -36,7 +36,7 @@ mod _native {
         order::Order,
         position::Position,
         results::{compute_statistics, statistic_names},
-        run::run,
+        run::{run, run_signals},
         series::{crossover, set_crossover_fallback},
         strategy::StrategyCore,
         trade::Trade,

@@ -58,8 +58,8 @@ pub fn statistics<'py>(
 
 /// How the bars' times are read.
 pub struct Calendar {
-    /// They are milliseconds since the epoch, not plain numbers.
-    pub datetime: bool,
+    /// `"ms"` or `"ns"` since the epoch; none for plain numbers.
+    pub unit: Option<String>,
     /// The same in the index's own time zone, where that is not UTC.
     pub wall: Option<Vec<i64>>,
 }
@@ -69,7 +69,7 @@ pub struct Calendar {
 #[pyo3(name = "_compute_statistics")]
 pub fn compute_statistics<'py>(
     bars: &Bound<'py, SharedBars>,
-    datetime: bool,
+    unit: Option<String>,
     wall: Option<Vec<i64>>,
     equity: &Bound<'_, PyAny>,
     size: &Bound<'_, PyAny>,
@@ -96,10 +96,10 @@ pub fn compute_statistics<'py>(
         SimTrade::closed(size[k], entry_price[k], entry_bar[k], exit, commission[k])
     };
     let trades: Vec<SimTrade> = (0..size.len()).map(trade).collect();
-    results(bars.py(), &view, &Calendar { datetime, wall }, &equity, &trades, warmup, risk_free_rate)
+    results(bars.py(), &view, &Calendar { unit, wall }, &equity, &trades, warmup, risk_free_rate)
 }
 
-/// `rows`: name to value, a length on a date index as `("ms", milliseconds)`; `episodes`: `(start, end)` bars;
+/// `rows`: name to value, a length on a date index as `(unit, number)`; `episodes`: `(start, end)` bars;
 /// `equity`, one per bar.
 fn results<'py>(
     py: Python<'py>,
@@ -110,7 +110,12 @@ fn results<'py>(
     warmup: usize,
     risk_free_rate: f64,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let kind = if calendar.datetime { IndexKind::Datetime } else { IndexKind::Number };
+    let unit = calendar.unit.as_deref();
+    let kind = match unit {
+        None => IndexKind::Number,
+        Some("ns") => IndexKind::DatetimeNanos,
+        Some(_) => IndexKind::Datetime,
+    };
     let wall = calendar.wall.as_deref().unwrap_or(bars.time);
     let stats = Stats::compute(bars, kind, wall, equity, trades, warmup, risk_free_rate);
     let rows = PyDict::new(py);
@@ -121,7 +126,7 @@ fn results<'py>(
             }
             StatValue::Count(n) => rows.set_item(name, n)?,
             StatValue::Index(at) => rows.set_item(name, at)?,
-            StatValue::Span(Span::Time(ms)) => rows.set_item(name, ("ms", ms))?,
+            StatValue::Span(Span::Time(ticks)) => rows.set_item(name, (unit, ticks))?,
         }
     }
     let episodes: Vec<(usize, usize)> = stats.episodes.iter().map(|e| (e.start, e.end)).collect();

@@ -1,8 +1,9 @@
 //! The main loop.
 
 use super::{
-    broker::{Broker, warn},
+    broker::{Broker, refused, warn},
     data::Data,
+    numpy,
     views::{Held, View},
 };
 use pyo3::{
@@ -11,7 +12,7 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
 };
-use springtide_engine::backtesting_py::{Notice, Step};
+use springtide_engine::backtesting_py::{Notice, OrderError, OrderRequest, Sim, Step};
 
 /// Runs a strategy from bar `start` to the last, `init` being done. `indicators` names the attributes that
 /// hold indicators, with the whole arrays.
@@ -54,6 +55,60 @@ pub fn run(
     }
     finish(py, broker.get(), &mut seen)?;
     data.set_length(py, bars)
+}
+
+/// Runs from bar `start` to the last on vectors alone: `entry` holds an order's size for each bar, `portion` what to
+/// close of the trades first, positive of long ones, negative of short ones; zero or NaN for nothing.
+#[pyfunction]
+#[pyo3(name = "_run_signals")]
+pub fn run_signals(
+    broker: &Bound<'_, Broker>,
+    entry: &Bound<'_, PyAny>,
+    portion: &Bound<'_, PyAny>,
+    start: usize,
+) -> PyResult<()> {
+    let (py, broker) = (broker.py(), broker.get());
+    let (entry, portion) = (numpy::floats(entry)?, numpy::floats(portion)?);
+    let mut seen = 0;
+    for (bar, (size, portion)) in entry.iter().zip(&portion).enumerate().skip(start) {
+        let (step, noticed) = {
+            let sim = &mut broker.account.write()?.sim;
+            let step = sim.step_broker(bar);
+            if step == Step::Running {
+                close_portion(sim, *portion).and_then(|()| enter(sim, *size)).map_err(refused)?;
+            }
+            (step, sim.notices().len() > seen)
+        };
+        if noticed || broker.has_commission_function() {
+            after_step(py, broker, &mut seen)?;
+        }
+        if step == Step::Ruined {
+            break;
+        }
+    }
+    finish(py, broker, &mut seen)
+}
+
+fn close_portion(sim: &mut Sim<'_>, portion: f64) -> Result<(), OrderError> {
+    if portion == 0.0 || portion.is_nan() {
+        return Ok(());
+    }
+    for id in sim.open_trades().to_vec() {
+        if (sim.trade(id).size > 0.0) == (portion > 0.0) {
+            sim.close(id, portion.abs())?;
+        }
+    }
+    Ok(())
+}
+
+fn enter(sim: &mut Sim<'_>, size: f64) -> Result<(), OrderError> {
+    let request = OrderRequest { size: size.abs(), ..OrderRequest::default() };
+    if size > 0.0 {
+        sim.buy(request)?;
+    } else if size < 0.0 {
+        sim.sell(request)?;
+    }
+    Ok(())
 }
 
 /// Ends the simulation and says what stayed open.

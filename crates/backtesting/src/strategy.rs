@@ -2,18 +2,18 @@
 
 use super::{broker::Broker, data::Data, order::Order, position::Position};
 use pyo3::{
-    Borrowed,
+    Borrowed, PyTraverseError, PyVisit,
     exceptions::{PyAttributeError, PyTypeError, PyValueError},
     prelude::*,
-    sync::PyOnceLock,
     types::{PyDict, PyString, PyTuple},
 };
 use springtide_engine::backtesting_py::FULL_SIZE;
+use std::sync::OnceLock;
 
 /// The native base of `Strategy`.
 #[pyclass(name = "Strategy", subclass, frozen)]
 pub struct StrategyCore {
-    bound: PyOnceLock<(Py<Broker>, Py<Data>)>,
+    bound: OnceLock<(Py<Broker>, Py<Data>)>,
 }
 
 /// A price argument; whatever counts as false is none.
@@ -73,8 +73,8 @@ fn number(given: &Bound<'_, PyAny>) -> PyResult<f64> {
 }
 
 impl StrategyCore {
-    fn bound(&self, py: Python<'_>) -> PyResult<&(Py<Broker>, Py<Data>)> {
-        self.bound.get(py).ok_or_else(|| {
+    fn bound(&self) -> PyResult<&(Py<Broker>, Py<Data>)> {
+        self.bound.get().ok_or_else(|| {
             PyAttributeError::new_err(
                 "the strategy has no account yet: its __init__ must call super().__init__",
             )
@@ -82,7 +82,7 @@ impl StrategyCore {
     }
 
     fn broker<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Broker>> {
-        Ok(self.bound(py)?.0.bind(py))
+        Ok(self.bound()?.0.bind(py))
     }
 }
 
@@ -91,19 +91,26 @@ impl StrategyCore {
     #[new]
     #[pyo3(signature = (*_arguments, **_keywords))]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { bound: PyOnceLock::new() }
+        Self { bound: OnceLock::new() }
     }
 
     #[pyo3(name = "_bind")]
-    fn bind(&self, py: Python<'_>, broker: Py<Broker>, data: Py<Data>) {
+    fn bind(&self, broker: Py<Broker>, data: Py<Data>) {
         // A second call, by a subclass that calls the base twice, changes nothing.
-        let _ = self.bound.set(py, (broker, data));
+        let _ = self.bound.set((broker, data));
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.bound.get().map_or(Ok(()), |(broker, data)| {
+            visit.call(broker)?;
+            visit.call(data)
+        })
     }
 
     /// Price bars up to the current one.
     #[getter]
     fn data(&self, py: Python<'_>) -> PyResult<Py<Data>> {
-        Ok(self.bound(py)?.1.clone_ref(py))
+        Ok(self.bound()?.1.clone_ref(py))
     }
 
     /// All open trades together.

@@ -187,7 +187,7 @@ impl Trade {
         text += &format!(" pl={:.0}", t.size * (price - t.entry_price) - t.commissions);
         let tag = self.tag(py)?;
         if !tag.is_none(py) {
-            text += &format!(" tag={}", tag.bind(py).repr()?);
+            text += &format!(" tag={}", tag.bind(py).str()?);
         }
         Ok(text + ">")
     }

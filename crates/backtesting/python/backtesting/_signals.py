@@ -8,27 +8,27 @@ from ._strategy import Strategy
 class SignalStrategy(Strategy):
     """Trades by vectors: call `set_signal` in `init`."""
 
-    __entry = None
-    __exit = None
+    __entry_signal = None
+    __exit_signal = None
 
     def set_signal(self, entry_size, exit_portion=None, *, plot=True):
         """`entry_size`: an order's size for each bar, negative for short, zero or NaN for none. `exit_portion`: the
         portion of the trades to close, positive closes long ones, negative short ones."""
         import pandas as pd
 
-        self.__entry = self.I(
+        self.__entry_signal = self.I(
             lambda: pd.Series(entry_size, dtype=float).replace(0, np.nan).values, name="entry size", plot=plot,
             overlay=False, scatter=True, color="black",
         )
         if exit_portion is not None:
-            self.__exit = self.I(
+            self.__exit_signal = self.I(
                 lambda: pd.Series(exit_portion, dtype=float).replace(0, np.nan).values, name="exit portion", plot=plot,
                 overlay=False, scatter=True, color="black",
             )
 
     def next(self):
         super().next()
-        portion = 0.0 if self.__exit is None else self.__exit[-1]
+        portion = 0.0 if self.__exit_signal is None else self.__exit_signal[-1]
         if portion > 0:
             for trade in self.trades:
                 if trade.is_long:
@@ -37,11 +37,25 @@ class SignalStrategy(Strategy):
             for trade in self.trades:
                 if trade.is_short:
                     trade.close(-portion)
-        size = 0.0 if self.__entry is None else self.__entry[-1]
+        size = 0.0 if self.__entry_signal is None else self.__entry_signal[-1]
         if size > 0:
             self.buy(size=size)
         elif size < 0:
             self.sell(size=-size)
+
+
+def signals_of(strategy):
+    """Entry sizes and exit portions for each bar, if these alone decide what the strategy does."""
+    kind = type(strategy)
+    if not isinstance(strategy, SignalStrategy) or "next" in vars(strategy):
+        return None
+    deciding = [base for base in kind.__mro__ if "next" in vars(base)]
+    if deciding != [SignalStrategy, Strategy] or (kind.buy, kind.sell) != (Strategy.buy, Strategy.sell):
+        return None
+    entry = vars(strategy).get("_SignalStrategy__entry_signal")
+    portion = vars(strategy).get("_SignalStrategy__exit_signal")
+    nothing = np.zeros(len(strategy.data))
+    return [np.ascontiguousarray(nothing if a is None else a, dtype=float) for a in (entry, portion)]
 
 
 class TrailingStrategy(Strategy):

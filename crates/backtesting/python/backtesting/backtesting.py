@@ -1,5 +1,6 @@
 """`Backtest`: a strategy on data."""
 
+import contextlib
 import inspect
 import warnings
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from . import _native
 from ._native import Order, Position, Trade  # noqa: F401
+from ._signals import signals_of
 from ._strategy import Strategy, indicators_of, warmup_bars
 from ._util import _Array, _Data, _Indicator, columns_of  # noqa: F401
 
@@ -72,8 +74,12 @@ class Backtest:
         strategy = self._strategy(broker, data, params)
         strategy.init()
         warmup = warmup_bars(strategy)
+        signals = signals_of(strategy)
         with np.errstate(invalid="ignore"):
-            _native._run(strategy, broker, data, indicators_of(strategy), warmup + 1)
+            if signals is None:
+                _native._run(strategy, broker, data, indicators_of(strategy), warmup + 1)
+            else:
+                _native._run_signals(broker, *signals, warmup + 1)
         return strategy, warmup
 
     def optimize(self, *, maximize="SQN", method="grid", max_tries=None, constraint=None, return_heatmap=False,
@@ -100,17 +106,14 @@ def prepare(data, cash):
         raise TypeError("`data` must be a pandas.DataFrame with columns")
     data = data.copy(deep=False)
     index = data.index
-    numeric = pd.api.types.is_any_real_numeric_dtype(index.dtype)
-    # Text that reads as dates, and large numbers that are no plain count, become dates.
-    if not isinstance(index, pd.DatetimeIndex) and not isinstance(index, pd.RangeIndex) and (
-        not numeric or (index > pd.Timestamp("1975").timestamp()).mean() > 0.8
+    # Large numbers that are no plain count are taken for dates.
+    if (
+        not isinstance(index, (pd.DatetimeIndex, pd.RangeIndex))
+        and pd.api.types.is_any_real_numeric_dtype(index.dtype)
+        and (index > pd.Timestamp("1975").timestamp()).mean() > 0.8
     ):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                data.index = pd.to_datetime(index)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            data.index = pd.to_datetime(index)
     if "Volume" not in data:
         data["Volume"] = np.nan
     if len(data) == 0:

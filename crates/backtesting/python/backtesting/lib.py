@@ -90,7 +90,7 @@ def resample_apply(rule, func, series, *args, agg=None, **kwargs):
     if not isinstance(series, (pd.Series, pd.DataFrame)):
         if not isinstance(series, _Array):
             raise AssertionError(
-                "resample_apply() takes either a `pd.Series`, `pd.DataFrame`, or a `Strategy.data.*` array"
+                "resample_apply(series=) must be `pd.Series`, `pd.DataFrame`, or a `Strategy.data.*` array"
             )
         series = series.s
     if agg is None:
@@ -100,31 +100,20 @@ def resample_apply(rule, func, series, *args, agg=None, **kwargs):
     resampled = series.resample(rule, label="right").agg(agg).dropna()
     resampled.name = _as_str(series) + "[" + rule + "]"
 
-    strategy = _strategy_in_init()
-    declare = strategy.I if strategy is not None else (lambda f, *a, **kw: f(*a, **kw))
-
     def whole(values, *inner, **named):
         result = func(values, *inner, **named)
-        if isinstance(result, (pd.Series, pd.DataFrame)):
-            return _onto(result, series.index)
-        result = np.asarray(result)
-        frame = pd.Series(result) if result.ndim == 1 else pd.DataFrame(result.T)
-        frame.index = values.index
-        return _onto(frame, series.index)
+        if not isinstance(result, (pd.Series, pd.DataFrame)):
+            result = np.asarray(result)
+            kind = pd.Series if result.ndim == 1 else pd.DataFrame
+            result = kind(result.T, index=values.index)
+            result.name = values.name
+        # Each bar has the last bin that was complete.
+        onto = series.index
+        return result.reindex(onto.union(result.index), method="ffill").reindex(onto)
 
     whole.__name__ = getattr(func, "__name__", type(func).__name__)
-    array = declare(whole, resampled, *args, **kwargs)
-    return array
-
-
-def _onto(frame, index):
-    """The last known row at each place of the index."""
-    if not isinstance(frame.index, type(index)):
-        frame.index = index[-len(frame):]
-    import pandas as pd
-
-    result = frame.reindex(index.union(frame.index), method="ffill").reindex(index)
-    return result.values.T if isinstance(result, pd.DataFrame) else result
+    strategy = _strategy_in_init()
+    return whole(resampled, *args, **kwargs) if strategy is None else strategy.I(whole, resampled, *args, **kwargs)
 
 
 def _strategy_in_init():
@@ -144,18 +133,15 @@ def _strategy_in_init():
 
 def random_ohlc_data(example_data, *, frac=1.0, random_state=None):
     """Endless random data frames with the bars of the example in another order, gaps joined."""
-    rng = np.random.default_rng(random_state)
-
-    def shuffled():
-        frame = example_data.sample(frac=frac, replace=frac > 1, random_state=rng.integers(2**31))
-        frame.index = example_data.index[: len(frame)] if frac <= 1 else frame.index
-        gaps = (frame["Open"] - frame["Close"].shift(1)).fillna(0).cumsum()
-        for column in ("Open", "High", "Low", "Close"):
-            frame[column] -= gaps
-        return frame
-
+    # The gap before each place in the example stays at its place, whatever bar comes there.
+    gaps = example_data["Open"].to_numpy() - example_data["Close"].shift(1).to_numpy()
     while True:
-        yield shuffled()
+        frame = example_data.sample(frac=frac, replace=frac > 1, random_state=random_state)
+        frame.index = example_data.index
+        shift = np.nan_to_num(frame["Close"].shift(1).to_numpy() + gaps - frame["Open"].to_numpy()).cumsum()
+        for column in ("Open", "High", "Low", "Close"):
+            frame[column] += shift
+        yield frame
 
 
 from ._many import FractionalBacktest, MultiBacktest  # noqa: E402

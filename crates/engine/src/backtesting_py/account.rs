@@ -66,17 +66,17 @@ impl Sim<'_> {
         }
     }
 
-    /// `quantity` has the sign opposite to the trade's and at most its magnitude.
-    pub(super) fn reduce_trade(&mut self, id: TradeId, quantity: f64, exit: Exit) {
+    /// `quantity` has the sign opposite to the trade's and at most its magnitude; `split` if it comes from a
+    /// closing order.
+    pub(super) fn reduce_trade(&mut self, id: TradeId, quantity: f64, split: bool, exit: Exit) {
         let left = self.trade(id).size + quantity;
         if left == 0.0 {
             return self.close_trade(id, exit);
         }
-        let piece =
-            SimTrade { size: -quantity, split: true, sl_order: None, tp_order: None, ..*self.trade(id) };
+        let piece = SimTrade { size: -quantity, split, sl_order: None, tp_order: None, ..*self.trade(id) };
         let trade = &mut self.trades[id.0 as usize];
         trade.size = left;
-        trade.split = true;
+        trade.split |= split;
         for order in [trade.sl_order, trade.tp_order].into_iter().flatten() {
             self.orders[order.0 as usize].size = -left;
         }

@@ -248,7 +248,8 @@ pub struct SimTrade {
     pub commissions: f64,
     /// The order's tag.
     pub tag: Option<NameId>,
-    /// It is what a partial close left or took, or was opened by an order that closed such a trade.
+    /// A closing order took a part of it, or it is such a part, or an order that was netted against one opened
+    /// it. The original writes such sizes as fractions.
     pub split: bool,
     pub(super) sl_order: Option<OrderId>,
     pub(super) tp_order: Option<OrderId>,

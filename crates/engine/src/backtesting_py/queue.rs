@@ -248,7 +248,7 @@ impl Sim<'_> {
         let (t, size) = (*self.trade(trade), self.order(id).size);
         let quantity = t.size.abs().min(size.abs()).copysign(size);
         if t.exit.is_none() {
-            self.reduce_trade(trade, quantity, fill.exit(self.closing_reason(id, &t)));
+            self.reduce_trade(trade, quantity, true, fill.exit(self.closing_reason(id, &t)));
         }
         if self.trade(trade).sl_order == Some(id) {
             self.orders[id.0 as usize].stop = fill.stop;
@@ -320,7 +320,7 @@ impl Sim<'_> {
                 self.close_trade(id, fill.exit(ExitReason::Reverse));
                 need += size;
             } else {
-                self.reduce_trade(id, need, fill.exit(ExitReason::Reverse));
+                self.reduce_trade(id, need, split, fill.exit(ExitReason::Reverse));
                 need = 0.0;
             }
             if need == 0.0 {

@@ -12,16 +12,29 @@ use springtide_domain::BarsView;
 /// What the bars' `time` column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexKind {
-    /// Milliseconds since the epoch; days, weeks and months are those of UTC.
+    /// Milliseconds since the epoch.
     Datetime,
+    /// Nanoseconds since the epoch.
+    DatetimeNanos,
     /// Plain numbers: nothing annual is defined.
     Number,
+}
+
+impl IndexKind {
+    /// Ticks of a date index; none of plain numbers.
+    fn ticks_per_ms(self) -> Option<i64> {
+        match self {
+            Self::Datetime => Some(1),
+            Self::DatetimeNanos => Some(1_000_000),
+            Self::Number => None,
+        }
+    }
 }
 
 /// A length on the index.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Span {
-    /// Milliseconds.
+    /// Milliseconds, or nanoseconds where the index has them.
     Time(i64),
     /// Index steps of a plain index, or NaN where there is none.
     Number(f64),
@@ -34,7 +47,7 @@ pub enum StatValue {
     Number(f64),
     /// A count.
     Count(usize),
-    /// A value of the index: milliseconds since the epoch, or a plain number.
+    /// A value of the index.
     Index(i64),
     /// A length on the index.
     Span(Span),
@@ -145,7 +158,7 @@ impl Stats {
     ) -> Self {
         assert!(!bars.is_empty() && equity.len() == bars.len(), "one equity per bar, at least one bar");
         let mut stats = Self::blank(bars, index);
-        let period = Period::of(bars.time);
+        let period = Period::of(bars.time, index.ticks_per_ms().unwrap_or(1));
         stats.put_account(bars, equity, warmup);
         stats.put_drawdowns(bars, equity, &period);
         stats.put_annual(wall, equity, &period, risk_free_rate);
@@ -222,14 +235,14 @@ impl Stats {
 
     fn put_annual(&mut self, wall: &[i64], equity: &[f64], period: &Period, risk_free_rate: f64) {
         let mut annual = 0.0;
-        if self.index == IndexKind::Datetime {
+        if let Some(ticks_per_ms) = self.index.ticks_per_ms() {
             let bins = period.bins(wall);
-            let returns = periods::returns(bins.rule, wall, equity);
+            let returns = periods::returns(bins.rule, wall, ticks_per_ms, equity);
             let (n, growth) = (bins.per_year, geometric_mean(&returns) + 1.0);
             annual = growth.powf(n) - 1.0;
             let spread = (variance(&returns) + growth.powi(2)).powf(n) - growth.powf(2.0 * n);
             self.volatility_ann_pct = spread.sqrt() * 100.0;
-            self.cagr_pct = self.compound_growth(equity);
+            self.cagr_pct = self.compound_growth(equity, ticks_per_ms);
             self.sharpe_ratio = (annual * 100.0 - risk_free_rate * 100.0) / nonzero(self.volatility_ann_pct);
             let downside = mean(returns.iter().map(|r| r.min(0.0).powi(2))).sqrt();
             self.sortino_ratio = (annual - risk_free_rate) / (downside * n.sqrt());
@@ -238,9 +251,9 @@ impl Stats {
         self.calmar_ratio = annual / nonzero(-self.max_drawdown_pct / 100.0);
     }
 
-    fn compound_growth(&self, equity: &[f64]) -> f64 {
+    fn compound_growth(&self, equity: &[f64], ticks_per_ms: i64) -> f64 {
         // Whole seconds: the original drops what is finer.
-        let years = ((self.end - self.start) / 1_000) as f64 / 86_400.0 / 365.25;
+        let years = ((self.end - self.start) / (1_000 * ticks_per_ms)) as f64 / 86_400.0 / 365.25;
         if years == 0.0 {
             return f64::NAN;
         }
@@ -274,7 +287,8 @@ impl Stats {
         self.best_trade_pct = max(returns.iter().copied()) * 100.0;
         self.worst_trade_pct = -max(returns.iter().map(|r| -r)) * 100.0;
         self.avg_trade_pct = geometric_mean(&returns) * 100.0;
-        let gains: f64 = returns.iter().filter(|r| **r > 0.0).sum();
+        // From a plain zero: an empty sum is -0.0.
+        let gains = returns.iter().filter(|r| **r > 0.0).fold(0.0, |sum, r| sum + r);
         let pains: f64 = returns.iter().filter(|r| **r < 0.0).sum();
         self.profit_factor = gains / nonzero(pains.abs());
         self.expectancy_pct = mean(returns.iter().copied()) * 100.0;
@@ -294,7 +308,7 @@ impl Stats {
         };
         match self.index {
             IndexKind::Number => (Span::Number(*longest as f64), Span::Number(mean)),
-            IndexKind::Datetime => (period.round_up(*longest as f64), period.round_up(mean)),
+            _ => (period.round_up(*longest as f64), period.round_up(mean)),
         }
     }
 
@@ -304,8 +318,8 @@ impl Stats {
         use StatValue::{Count, Index, Number};
         let length = self.end - self.start;
         let length = match self.index {
-            IndexKind::Datetime => Span::Time(length),
             IndexKind::Number => Span::Number(length as f64),
+            _ => Span::Time(length),
         };
         let values = [
             Index(self.start),
@@ -343,7 +357,7 @@ impl Stats {
         ];
         let shown = |name: &str| match name {
             "Commissions [$]" => self.commissions != 0.0,
-            "CAGR [%]" => self.index == IndexKind::Datetime,
+            "CAGR [%]" => self.index != IndexKind::Number,
             _ => true,
         };
         Self::NAMES.iter().copied().zip(values).filter(|(name, _)| shown(name)).collect()

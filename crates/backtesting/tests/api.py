@@ -1,0 +1,387 @@
+"""What the package promises, checked in one Python process. `api.py --record FILE` writes the expectations anew; run
+that with the original, version 0.6.6, installed."""
+
+import contextlib
+import gc
+import json
+import pickle
+import random
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from backtesting import Backtest, Strategy
+from backtesting.lib import (
+    FractionalBacktest,
+    MultiBacktest,
+    SignalStrategy,
+    TrailingStrategy,
+    barssince,
+    compute_stats,
+    cross,
+    crossover,
+    quantile,
+    resample_apply,
+)
+
+EXPECTED = Path(__file__).with_name("expected.json")
+warnings.simplefilter("ignore")
+
+
+def bars(n=400, seed=1, frequency="4h"):
+    """A walk in whole hundredths, the same on every machine."""
+    rng, price, rows = random.Random(seed), 10_000, []
+    for _ in range(n):
+        open_ = price + rng.randrange(-20, 21)
+        price = max(2_000, open_ + rng.randrange(-150, 151))
+        rows.append((open_, max(open_, price) + rng.randrange(60), min(open_, price) - rng.randrange(60), price, 1_000))
+    frame = pd.DataFrame(rows, columns=["Open", "High", "Low", "Close", "Volume"], dtype=float) / 100
+    frame.index = pd.date_range("2024-01-01", periods=n, freq=frequency)
+    return frame
+
+
+def mean(values, n):
+    return pd.Series(values).rolling(n).mean()
+
+
+class Cross(Strategy):
+    fast, slow = 5, 20
+
+    def init(self):
+        self.quick = self.I(mean, self.data.Close, self.fast)
+        self.calm = self.I(mean, self.data.Close, self.slow)
+
+    def next(self):
+        if crossover(self.quick, self.calm):
+            self.position.close()
+            self.buy()
+        elif crossover(self.calm, self.quick):
+            self.position.close()
+            self.sell(size=0.5)
+
+
+class Brackets(Strategy):
+    def init(self):
+        self.day = resample_apply("D", mean, self.data.Close, 3)
+
+    def next(self):
+        price, bar = self.data.Close[-1], len(self.data)
+        if bar % 11 == 0:
+            self.buy(size=7, sl=price * 0.99, tp=price * 1.02, tag="long")
+        if bar % 17 == 0:
+            self.sell(size=0.3, limit=price * 1.005)
+        if bar % 23 == 0:
+            self.position.close(0.5)
+        for trade in self.trades:
+            if trade.pl_pct > 0.01:
+                trade.sl = trade.entry_price
+
+
+class Signals(SignalStrategy):
+    def init(self):
+        super().init()
+        bar = np.arange(len(self.data))
+        self.set_signal(np.where(bar % 40 == 3, 0.3, np.where(bar % 40 == 23, -0.4, 0)),
+                        np.where(bar % 40 == 13, 0.5, np.where(bar % 40 == 33, -0.9, 0)))
+
+
+class Trailing(TrailingStrategy):
+    def init(self):
+        super().init()
+        self.set_atr_periods(20)
+        self.set_trailing_sl(3)
+
+    def next(self):
+        super().next()
+        if not self.position and len(self.data) % 9 == 0:
+            self.buy(size=10)
+
+
+CASES = {
+    "cross": lambda: Backtest(bars(), Cross, commission=0.001),
+    "cross, exclusive": lambda: Backtest(bars(), Cross, exclusive_orders=True, spread=0.001, trade_on_close=True),
+    "brackets": lambda: Backtest(bars(), Brackets, margin=0.2, commission=(1, 0.0005), finalize_trades=True),
+    "brackets, hedging": lambda: Backtest(bars(seed=5, frequency="15min"), Brackets, hedging=True),
+    "signals": lambda: Backtest(bars(), Signals, hedging=True, margin=0.5),
+    "trailing": lambda: Backtest(bars(frequency="D"), Trailing),
+    "fractional": lambda: FractionalBacktest(bars() * 1000, Cross, fractional_unit=1e-3, cash=300),
+    "ruin": lambda: Backtest(bars(seed=9), Cross, margin=0.01),
+    "numbers": lambda: Backtest(bars().reset_index(drop=True), Cross),
+    "New York": lambda: Backtest(bars(frequency="1h").tz_localize("America/New_York", ambiguous="NaT"), Brackets),
+}
+
+
+def plain(value):
+    """As JSON has it; pandas' versions differ in how they write what is missing."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value if isinstance(value, (int, str)) else float(value) if isinstance(value, float) else str(value)
+
+
+def outcome(backtest):
+    stats = backtest.run()
+    trades = stats["_trades"]
+    return {
+        "rows": {name: plain(value) for name, value in stats.items() if name[0] != "_"},
+        "trades": {name: [plain(v) for v in trades[name]] for name in trades.columns},
+        "equity": stats["_equity_curve"]["Equity"].iloc[::29].tolist(),
+        "printed": str(stats).splitlines()[:31],
+    }
+
+
+def near(a, b):
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(near(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(near, a, b))
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return a == b or (a != a and b != b) or abs(a - b) <= 1e-9 * max(1, abs(a), abs(b))
+    return a == b
+
+
+def test_recorded_runs():
+    expected = json.loads(EXPECTED.read_text())
+    assert list(expected) == list(CASES)
+    for name, case in CASES.items():
+        found = json.loads(json.dumps(outcome(case())))
+        for part, value in expected[name].items():
+            assert near(value, found[part]), f"{name}, {part}:\n{value}\n{found[part]}"
+
+
+def within(act, frame=None, **account):
+    """Runs `act(strategy)` on every bar; `act.init`, if there, before."""
+
+    class Probe(Strategy):
+        def init(self):
+            getattr(act, "init", lambda _: None)(self)
+
+        def next(self):
+            act(self)
+
+    return Backtest(bars(60) if frame is None else frame, Probe, **account).run()
+
+
+@contextlib.contextmanager
+def raises(kind, text):
+    try:
+        yield
+    except kind as error:
+        assert text in str(error), f"{error} does not say {text!r}"
+    else:
+        raise AssertionError(f"no {kind.__name__}")
+
+
+def test_arrays_are_numpys_and_end_at_the_bar():
+    frame, kept = bars(60), []
+
+    def act(s):
+        n = len(s.data)
+        for array, whole in ((s.data.Close, frame["Close"]), (s.mean, mean(frame["Close"], 3)), (s.data["High"], frame["High"])):
+            assert isinstance(array, np.ndarray) and array.shape == (n,)
+            assert np.array_equal(np.asarray(array), whole.to_numpy()[:n], equal_nan=True)
+        assert s.rows.shape == (2, n) and s.rows[1, -1] == frame["Low"].iloc[n - 1]
+        assert s.whole[0].shape == (60,), "an indicator in a list is not followed"
+        assert float(s.data.Close) == frame["Close"].iloc[n - 1] and bool(s.data.Close > 1e9) is False
+        assert s.data.Close.s.index[-1] == s.data.index[-1] == frame.index[n - 1]
+        assert s.rows.df.shape == (n, 2) and s.data.df.shape == (n, 5)
+        if n % 7 == 0:
+            kept.append((n, s.data.Close, s.mean, s.rows, s.data.Close[-3:], memoryview(s.mean)))
+        for length, close, *others in kept:
+            assert close[-1] == frame["Close"].iloc[length - 1] and len(close) == length
+            assert [o.shape[-1] for o in others] == [length, length, 3, length]
+
+    def init(s):
+        s.mean = s.I(mean, s.data.Close, 3)
+        s.rows = s.I(lambda h, low: (h, low), s.data.High, s.data.Low)
+        s.whole = [s.I(lambda c: c * 2, s.data.Close)]
+
+    act.init = init
+    strategy = within(act, frame)["_strategy"]
+    assert len(kept) > 5 and len(strategy.mean) == 60
+    copy = pickle.loads(pickle.dumps(strategy.mean))
+    assert copy.name == strategy.mean.name and np.array_equal(copy, strategy.mean, equal_nan=True)
+
+
+def test_an_attribute_set_anew_is_followed_again():
+    seen = []
+
+    def act(s):
+        seen.append(len(s.mean))
+        s.mean = np.zeros(3)
+
+    act.init = lambda s: setattr(s, "mean", s.I(mean, s.data.Close, 3))
+    within(act)
+    assert seen == list(range(4, 61))
+
+
+def test_unknown_names():
+    def act(s):
+        if len(s.data) == 5:
+            s.buy(size=2)
+        if len(s.data) != 8:
+            return
+        for owner, text in (
+            (s.position, "'Position' object has no attribute 'entry_price'"), (s.orders, "'tuple' object has no attribute"),
+            (s.trades[0], "'Trade' object has no attribute"), (s.data, "Column 'entry_price' not in data"),
+            (s.data.Close, "'_Array' object has no attribute"), (s._broker, "'_Broker' object has no attribute"),
+            (s, "'Probe' object has no attribute"),
+        ):
+            with raises(AttributeError, text):
+                owner.entry_price if owner is not s.trades[0] else owner.pnl
+        with raises(KeyError, "nothing"):
+            s.data["nothing"]
+        for name in ("data", "position", "equity", "trades"):
+            with raises(AttributeError, ""):
+                setattr(s, name, 1)
+        s.position.mine, s.trades[0].mine = 1, 2
+        assert s.position.mine == 1 and s.trades[0].mine == 2
+
+    within(act)
+
+
+def test_refused_orders():
+    def act(s):
+        if len(s.data) != 5:
+            return
+        for wrong in (-1, 0, 1.5):
+            with raises(AssertionError, "size must be a positive fraction of equity"):
+                s.buy(size=wrong)
+        with raises(ValueError, "Long orders require: SL (1000.0) < LIMIT"):
+            s.buy(sl=1000)
+        with raises(ValueError, "Short orders require"):
+            s.sell(tp=1000)
+        with raises(ValueError, "SL (nan)"):
+            s.buy(sl=float("nan"))
+        for wrong in ("2", None):
+            with raises(TypeError, ""):
+                s.buy(size=wrong)
+        with raises(TypeError, ""):
+            s.buy(5)
+        assert not s.orders
+        s.buy(size=3, tag=("any", "object"))
+        assert s.orders[0].tag == ("any", "object") and s.orders[0] is s.orders[0]
+
+    within(act)
+
+
+def test_settings_and_data():
+    frame = bars(60)
+    for account, kind, text in (
+        ({"cash": -1}, AssertionError, "cash should be > 0"), ({"margin": 2}, AssertionError, "margin should be"),
+        ({"commission": 2}, AssertionError, "commission should be"), ({"commission": "x"}, TypeError, "commission"),
+        ({"nothing": 1}, TypeError, "nothing"),
+    ):
+        with raises(kind, text):
+            Backtest(frame, Cross, **account).run()
+    with raises(ValueError, "rename ['open'"):
+        Backtest(frame.rename(columns=str.lower), Cross)
+    with raises(ValueError, "missing (NaN)"):
+        Backtest(frame.assign(Low=np.nan), Cross)
+    with raises(TypeError, "Strategy sub-type"):
+        Backtest(frame, int)
+    with raises(AttributeError, "missing parameter 'nothing'"):
+        Backtest(frame, Cross).run(nothing=1)
+    with raises(TypeError, "abstract"):
+        Backtest(frame, type("Half", (Strategy,), {"init": lambda s: None})).run()
+    with raises(RuntimeError, "backtest.run()"):
+        Backtest(frame, Cross).plot()
+
+    def failing(size, price):
+        raise OSError("no fee today")
+
+    with raises(OSError, "no fee today"):
+        Backtest(frame, Cross, commission=failing).run()
+
+
+def test_indicators():
+    def act(s):
+        pass
+
+    def init(s):
+        with raises(RuntimeError, 'Indicator "broken" error'):
+            s.I(broken)
+        with raises(ValueError, "same length as `data`"):
+            s.I(lambda: np.zeros(3))
+        with raises(ValueError, "Length of `name=`"):
+            s.I(lambda: np.zeros((2, 60)), name=["one"])
+        assert s.I(mean, s.data.Close, 3).name == "mean(C,3)"
+
+    act.init = init
+    within(act)
+
+
+def broken():
+    raise KeyError("x")
+
+
+def test_searching():
+    backtest = Backtest(bars(), Cross)
+    stats, heatmap = backtest.optimize(fast=[3, 5, 8], slow=range(10, 31, 10), constraint=lambda p: p.fast * 2 < p.slow,
+                                       maximize="Return [%]", return_heatmap=True)
+    assert heatmap.index.names == ["fast", "slow"] and len(heatmap) == 7
+    assert stats["Return [%]"] == heatmap.max() and str(stats["_strategy"]).startswith("Cross(fast=")
+    table = MultiBacktest([bars(), bars(seed=2)], Cross).run(fast=3)
+    assert table.shape[1] == 2 and table[0]["# Trades"] != 0
+    result = backtest.run()
+    again = compute_stats(stats=result, data=bars())
+    assert all(near(plain(result[k]), plain(again[k])) for k in result.index if k[0] != "_")
+
+
+def test_series():
+    assert crossover([1, 3], [2, 2]) and not crossover([2, 3], [2, 2]) and crossover(pd.Series([1, 3]), 2)
+    assert not crossover([1], [2]) and cross([3, 1], 2)
+    assert barssince([True, False, False]) == 2 and barssince([False], 7) == 7
+    assert quantile(np.array([1, 2, 3])) == 1 and quantile([1, 2, 3], 0.5) == 2
+    with raises(TypeError, ""):
+        crossover([1, 2], None)
+
+
+def test_cycles_are_collected():
+    alive = []
+
+    class Noted(Cross):
+        def next(self):
+            super().next()
+            for trade in self.trades:
+                trade.owner = self
+            if len(self.data) % 50 == 0:
+                gc.collect()
+
+        def __del__(self):
+            alive.remove(id(self))
+
+        def init(self):
+            super().init()
+            alive.append(id(self))
+
+    for _ in range(3):
+        Backtest(bars(), Noted).run()
+    gc.collect()
+    assert not alive, "runs that nobody holds stay in memory"
+
+
+def test_import_is_light():
+    code = "import sys, backtesting; print(sorted({'pandas', 'bokeh', 'tqdm'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]", found
+
+
+def main():
+    if "--record" in sys.argv:
+        target = Path(sys.argv[sys.argv.index("--record") + 1])
+        target.write_text(json.dumps({name: outcome(case()) for name, case in CASES.items()}) + "\n")
+        return
+    tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+    for name, test in tests.items():
+        test()
+        print(f"ok {name}")
+    print(f"{len(tests)} passed")
+
+
+if __name__ == "__main__":
+    main()
