@@ -112,6 +112,7 @@ def work(options, scripts):
         started = time.perf_counter()
         child = os.fork()
         if child == 0:
+            os.setpgid(0, 0)
             run_one(options, path, text, record)
         ended = wait(child, options.limit)
         if not ended:
@@ -132,7 +133,8 @@ def wait(child, limit):
         if pid:
             return True
         time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
+    # With whatever processes it started.
+    os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return False
 
