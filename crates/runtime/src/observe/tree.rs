@@ -5,6 +5,8 @@ use super::view::{
     StallView, TaskView, TicketView,
 };
 
+use std::collections::BTreeMap;
+
 /// A line and what hangs below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -70,11 +72,43 @@ pub fn runtime_tree(runtime: &RuntimeView) -> Node {
 
 fn scope_node(scope: &ScopeView) -> Node {
     let cancelled = if scope.cancelled { ", cancelled" } else { "" };
-    let mut children: Vec<Node> = scope.tasks.iter().map(task_node).collect();
+    let mut children = Vec::new();
+    let mut alike: BTreeMap<Alike<'_>, usize> = BTreeMap::new();
+    for task in &scope.tasks {
+        let count = alike.entry(Alike::of(task)).or_default();
+        *count += 1;
+        if *count <= ALIKE_SHOWN || !task.scopes.is_empty() {
+            children.push(task_node(task));
+        }
+    }
+    for (Alike { label, class, phase, at }, count) in alike.into_iter().filter(|(_, n)| *n > ALIKE_SHOWN) {
+        let at = at.map_or(String::new(), |at| format!(" at {at}"));
+        children.push(Node::leaf(format!("{} more: {label} [{class}] {phase}{at}", count - ALIKE_SHOWN)));
+    }
     if scope.more > 0 {
         children.push(Node::leaf(format!("and {} more", scope.more)));
     }
     Node { text: format!("scope {} (owner {}{cancelled})", scope.label, scope.owner), children }
+}
+
+/// Tasks of a scope that are alike are listed up to this many, then counted.
+const ALIKE_SHOWN: usize = 3;
+
+/// What makes tasks alike: all but their times.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Alike<'a> {
+    label: &'a str,
+    class: &'a str,
+    phase: &'a str,
+    /// The innermost place.
+    at: Option<&'a str>,
+}
+
+impl<'a> Alike<'a> {
+    fn of(task: &'a TaskView) -> Self {
+        let at = task.waiting.last().map(|place| place.what.as_str());
+        Self { label: &task.label, class: &task.class, phase: &task.phase, at }
+    }
 }
 
 fn task_node(task: &TaskView) -> Node {
@@ -235,6 +269,25 @@ mod tests {
                     │     └─ part [high] for 2.2 ms, 2.0 ms past its deadline\n\
                     └─ worker 1: idle\n";
         assert_eq!(draw_tree(&pool_tree("cpu", &pool)), want);
+    }
+
+    #[test]
+    fn many_alike_are_counted() {
+        let task = |label: &str| TaskView {
+            label: label.into(),
+            class: "low".into(),
+            phase: "queued".into(),
+            ..TaskView::default()
+        };
+        let tasks = (0..50).map(|n| task(if n == 25 { "other" } else { "flood" })).collect();
+        let root = ScopeView { label: "top".into(), tasks, ..ScopeView::default() };
+        let text =
+            draw_tree(&runtime_tree(&RuntimeView { name: "io".into(), root, ..RuntimeView::default() }));
+        assert_eq!(text.lines().count(), 6, "{text}");
+        assert!(
+            text.contains("─ other [low] queued") && text.contains("└─ 46 more: flood [low] queued"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -113,9 +113,10 @@ pub fn waits(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
             Cell::new(ticket.label.clone()),
         ])
     });
-    let widths = [10, 7, 9, 12, 24].map(Constraint::Length).into_iter().chain([Constraint::Min(10)]);
+    let fixed = if rest.width < 90 { [9, 7, 9, 7, 14] } else { [10, 7, 9, 12, 24] };
+    let widths = fixed.map(Constraint::Length).into_iter().chain([Constraint::Min(10)]);
     let table = Table::new(rows, widths)
-        .header(heads(["       for", "", "class", "of", "for key", "what"]))
+        .header(heads(["      for", "", "class", "of", "for key", "what"]))
         .block(titled(format!("Who waits, who holds: {}", all.len())));
     frame.render_widget(table, rest);
 }

@@ -104,9 +104,11 @@ fn right(text: impl Into<String>) -> Cell<'static> {
     Cell::new(Line::from(text.into()).right_aligned())
 }
 
-fn bar(share: f64) -> String {
-    let filled = (share * 20.0).round() as usize;
-    format!("{}{} {:>3.0} %", "█".repeat(filled), "░".repeat(20 - filled.min(20)), share * 100.0)
+/// A share as a bar, shorter on a narrow screen.
+fn bar(share: f64, screen: u16) -> String {
+    let length = if screen < 80 { 8 } else { 20 };
+    let filled = ((share * length as f64).round() as usize).min(length);
+    format!("{}{} {:>3.0} %", "█".repeat(filled), "░".repeat(length - filled), share * 100.0)
 }
 
 fn time(ms: f64) -> String {

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Width from which times of tasks are shown, too.
 const WIDE: u16 = 100;
+/// Width below which bars are short.
+const NARROW: u16 = 80;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
     let workers: usize = state.all.pools.values().map(|p| p.workers.len()).sum();
@@ -52,18 +54,25 @@ fn queues(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
             if wide {
                 cells.extend([class.p50_ms, class.p99_ms].map(|ms| right(ms.map_or("–".into(), time))));
             }
-            cells.push(Cell::new(format!("  {}", bar(model.rates.shares.get(name).map_or(0.0, |s| s[k])))));
+            cells.push(Cell::new(format!(
+                "  {}",
+                bar(model.rates.shares.get(name).map_or(0.0, |s| s[k]), area.width)
+            )));
             rows.push(Row::new(cells));
         }
     }
     let mut head = vec![Cell::new("class"), right("queued"), right("ended"), right("done"), right("failed")];
-    let mut widths = [16, 10, 10, 12, 8].to_vec();
+    let mut widths =
+        if area.width < NARROW { [14, 8, 8, 11, 7].to_vec() } else { [16, 10, 10, 12, 8].to_vec() };
     if wide {
         head.extend([right("p50 ≤"), right("p99 ≤")]);
         widths.extend([10, 10]);
     }
     head.push(Cell::new("  share of worker time"));
-    let widths = widths.into_iter().map(Constraint::Length).chain([Constraint::Min(28)]);
+    let widths = widths
+        .into_iter()
+        .map(Constraint::Length)
+        .chain([Constraint::Min(if area.width < NARROW { 15 } else { 28 })]);
     let table = Table::new(rows, widths).header(Row::new(head).style(DIM)).block(titled("Queues"));
     frame.render_widget(table, area);
 }
@@ -79,13 +88,18 @@ fn worker_table(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State)
                     true => format!("{name} reactor"),
                     false => format!("{name} {}", worker.worker),
                 }),
-                Cell::new(bar(share)),
+                Cell::new(bar(share, area.width)),
                 right(group(worker.stolen as f64, 0)),
                 Cell::new(format!("  {doing}")),
             ]));
         }
     }
-    let widths = [Constraint::Length(16), Constraint::Length(26), Constraint::Length(9), Constraint::Min(10)];
+    let widths = [
+        Constraint::Length(14),
+        Constraint::Length(if area.width < NARROW { 17 } else { 26 }),
+        Constraint::Length(9),
+        Constraint::Min(10),
+    ];
     let head =
         Row::new([Cell::new("worker"), Cell::new("busy"), right("stolen"), Cell::new("  runs")]).style(DIM);
     frame.render_widget(Table::new(rows, widths).header(head).block(titled("Workers")), area);
