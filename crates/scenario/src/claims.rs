@@ -44,7 +44,7 @@ impl ClaimFigure {
             Self::PerSecond => Some(figures.per_s),
             Self::P99 => figures.latency.map(|l| l.p99_ms),
             Self::P95 => figures.latency.map(|l| l.p95_ms),
-            Self::Mean => figures.latency.map(|l| l.mean_ms),
+            Self::Mean => figures.latency.and_then(|l| l.mean_ms),
             Self::Connections => figures.connections.map(|n| n as f64),
             Self::Waiting => Some(figures.waiting_pct),
         }

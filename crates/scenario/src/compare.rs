@@ -1,6 +1,6 @@
 //! Programs of others that do the same work, run beside ours when they are there.
 
-use crate::{Figures, Mode, ScenarioError};
+use crate::{Figures, Latency, Mode, ScenarioError};
 use serde_json::Value;
 use std::{
     io::Read,
@@ -83,6 +83,14 @@ impl Rival {
         (self.more)(&json, &mut figures);
         Ok(figures)
     }
+}
+
+/// Latencies as the programs print them: `p50_ms`, `p95_ms` and `p99_ms`, or with another unit of which
+/// `per_ms` are a millisecond.
+pub(crate) fn latency(json: &Value, unit: &str, per_ms: f64) -> Option<Latency> {
+    let at = |percent: u32| json[format!("p{percent}_{unit}")].as_f64().map(|x| x / per_ms);
+    let p50_ms = at(50).filter(|x| *x > 0.0)?;
+    Some(Latency { p50_ms, p95_ms: at(95)?, p99_ms: at(99)?, max_ms: None, mean_ms: None })
 }
 
 fn program_error(name: &str, problem: String) -> ScenarioError {

@@ -12,10 +12,10 @@ pub struct Latency {
     pub p95_ms: f64,
     /// 99 of 100.
     pub p99_ms: f64,
-    /// The slowest.
-    pub max_ms: f64,
-    /// Sum over count.
-    pub mean_ms: f64,
+    /// The slowest; none where a program does not tell it.
+    pub max_ms: Option<f64>,
+    /// Sum over count; none where a program does not tell it.
+    pub mean_ms: Option<f64>,
 }
 
 /// One run of one contestant.

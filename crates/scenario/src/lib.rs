@@ -13,6 +13,7 @@ pub mod compare;
 mod error;
 mod figures;
 pub mod files;
+pub mod http;
 mod meter;
 pub mod page;
 mod place;
@@ -54,15 +55,58 @@ pub struct Case {
     pub cold: bool,
 }
 
-/// What our case must reach against another contestant of the same run.
+/// What one of our cases must reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     /// One of the scenario's cases.
     pub case: &'static str,
-    /// Name of the rival.
-    pub against: &'static str,
-    /// Least ratio of throughputs, ours over theirs.
-    pub ratio: f64,
+    /// What is asked of it.
+    pub bound: Bound,
+}
+
+/// A bound on one figure, absolute or against another contestant of the same run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// Throughput at least so many times that of a rival.
+    Faster {
+        /// The rival's name.
+        than: &'static str,
+        /// Least ratio, ours over theirs.
+        times: f64,
+    },
+    /// 99th percentile of the latency at most this share of a rival's.
+    P99Share {
+        /// The rival's name.
+        of: &'static str,
+        /// Greatest ratio, ours over theirs.
+        share: f64,
+    },
+    /// 99th percentile of the latency at most this, milliseconds.
+    P99Max(f64),
+    /// Peak memory at most this, bytes.
+    MemoryMax(u64),
+}
+
+impl Target {
+    /// Throughput at least `times` that of a rival.
+    pub const fn faster(case: &'static str, than: &'static str, times: f64) -> Self {
+        Self { case, bound: Bound::Faster { than, times } }
+    }
+
+    /// 99th percentile of the latency at most a `share` of a rival's.
+    pub const fn p99_share(case: &'static str, of: &'static str, share: f64) -> Self {
+        Self { case, bound: Bound::P99Share { of, share } }
+    }
+
+    /// 99th percentile of the latency at most `ms`.
+    pub const fn p99_max(case: &'static str, ms: f64) -> Self {
+        Self { case, bound: Bound::P99Max(ms) }
+    }
+
+    /// Peak memory at most `bytes`.
+    pub const fn memory_max(case: &'static str, bytes: u64) -> Self {
+        Self { case, bound: Bound::MemoryMax(bytes) }
+    }
 }
 
 /// What a scenario is, apart from doing it.
@@ -84,8 +128,6 @@ pub struct About {
     pub cases: &'static [Case],
     /// What must be reached.
     pub targets: &'static [Target],
-    /// Most memory that our concurrent case may take, bytes.
-    pub memory_max: Option<u64>,
     /// What has been claimed elsewhere for this kind of work.
     pub claims: &'static [Claim],
     /// It needs a server, which [`Scenario::serve`] is.
@@ -136,7 +178,7 @@ pub trait Scenario: Sync {
 
 /// All scenarios, in the order in which they are shown.
 pub fn all() -> &'static [&'static dyn Scenario] {
-    &[&files::Files, &process::Processes, &sched::Scheduling]
+    &[&files::Files, &http::Http, &process::Processes, &sched::Scheduling]
 }
 
 /// The scenario of that name.

@@ -43,7 +43,8 @@ impl Latencies {
         };
         let sum: u128 = self.nanos.iter().map(|n| u128::from(*n)).sum();
         let mean_ms = sum as f64 / count as f64 / 1e6;
-        Some(Latency { p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99), max_ms: ms(last), mean_ms })
+        let (max_ms, mean_ms) = (Some(ms(last)), Some(mean_ms));
+        Some(Latency { p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99), max_ms, mean_ms })
     }
 }
 
@@ -109,8 +110,8 @@ mod tests {
         let mut times = Latencies::default();
         (1..=200).rev().for_each(|ms| times.push(Duration::from_millis(ms)));
         let found = times.summary().unwrap();
-        assert_eq!((found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms), (100.0, 190.0, 198.0, 200.0));
-        assert_eq!(found.mean_ms, 100.5);
+        assert_eq!((found.p50_ms, found.p95_ms, found.p99_ms), (100.0, 190.0, 198.0));
+        assert_eq!((found.max_ms, found.mean_ms), (Some(200.0), Some(100.5)));
         assert_eq!(Latencies::default().summary(), None);
     }
 

@@ -123,8 +123,9 @@ fn table(report: &Report) -> String {
     );
     for row in &report.rows {
         let f = &row.median;
-        let latency =
-            |read: fn(&crate::Latency) -> f64| f.latency.as_ref().map_or("–".into(), |l| number(read(l)));
+        let latency = |read: fn(&crate::Latency) -> Option<f64>| {
+            f.latency.as_ref().and_then(read).map_or("–".into(), number)
+        };
         let _ = write!(
             out,
             "<tr class={}><td class=l>{}<td>{}<td>{} to {}<td>{}<td>{}<td>{}<td>{}<td>{:.0}<td>{:.0}<td>{}<td>{:.1}<td>{}<td>{}</tr>",
@@ -133,9 +134,9 @@ fn table(report: &Report) -> String {
             number(f.per_s),
             number(row.range.0),
             number(row.range.1),
-            latency(|l| l.p50_ms),
-            latency(|l| l.p95_ms),
-            latency(|l| l.p99_ms),
+            latency(|l| Some(l.p50_ms)),
+            latency(|l| Some(l.p95_ms)),
+            latency(|l| Some(l.p99_ms)),
             latency(|l| l.mean_ms),
             f.cpu_pct,
             f.waiting_pct,
@@ -171,10 +172,11 @@ fn verdicts(report: &Report) -> String {
         let (sign, class) = if v.met { ("reached", "up") } else { ("missed", "down") };
         let _ = write!(
             out,
-            "<tr><td class=l>{}<td>{} {}<td>wanted {} {}<td class={class}>{sign}</tr>",
+            "<tr><td class=l>{}<td>{} {}<td>at {} {} {}<td class={class}>{sign}</tr>",
             escape(&v.what),
             number(v.found),
             v.unit,
+            if v.at_least { "least" } else { "most" },
             number(v.wanted),
             v.unit
         );

@@ -33,12 +33,11 @@ static ABOUT: About = About {
         Case { name: "concurrent", mode: Mode::Concurrent, cold: false },
     ],
     targets: &[
-        Target { case: "concurrent", against: "python, one by one", ratio: 1.7 },
-        Target { case: "concurrent", against: "python, threads", ratio: 1.2 },
-        Target { case: "concurrent", against: "python, asyncio", ratio: 1.2 },
-        Target { case: "concurrent", against: "limit: vfork", ratio: 0.8 },
+        Target::faster("concurrent", "python, one by one", 1.7),
+        Target::faster("concurrent", "python, threads", 1.2),
+        Target::faster("concurrent", "python, asyncio", 1.2),
+        Target::faster("concurrent", "limit: vfork", 0.8),
     ],
-    memory_max: None,
     claims: &[],
     serves: false,
 };

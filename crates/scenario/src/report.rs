@@ -1,6 +1,6 @@
 //! The outcome of measuring one scenario.
 
-use crate::{About, Claim, Figures, Mode};
+use crate::{About, Bound, Claim, Figures, Mode, Target};
 use serde::Serialize;
 
 /// All rows of one scenario, in one session on one machine.
@@ -83,11 +83,13 @@ pub struct Skipped {
 pub struct Verdict {
     /// In words: `concurrent against python, processes`.
     pub what: String,
-    /// At least (or, for memory, at most) this.
+    /// The bound.
     pub wanted: f64,
+    /// It is a least figure (else a greatest one).
+    pub at_least: bool,
     /// What it is.
     pub found: f64,
-    /// Unit of both: `×` or `MB`.
+    /// Unit of both: `×`, `ms` or `MB`.
     pub unit: &'static str,
     /// Reached.
     pub met: bool,
@@ -158,21 +160,29 @@ impl Report {
 }
 
 fn verdicts(about: &About, rows: &[Row]) -> Vec<Verdict> {
-    let row = |name: &str| rows.iter().find(|r| r.name == name);
-    let ratio = |target: &crate::Target| {
-        let (ours, theirs) = (row(target.case)?, row(target.against)?);
-        let found = ours.median.per_s / theirs.median.per_s;
-        let what = format!("{} against {}", target.case, target.against);
-        Some(Verdict { what, wanted: target.ratio, found, unit: "×", met: found >= target.ratio })
+    about.targets.iter().filter_map(|target| verdict(target, rows)).collect()
+}
+
+/// None where one of the contestants did not run or did not tell the figure.
+fn verdict(target: &Target, rows: &[Row]) -> Option<Verdict> {
+    let row = |name: &str| rows.iter().find(|r| r.name == name).map(|r| &r.median);
+    let p99 = |figures: &Figures| figures.latency.map(|l| l.p99_ms);
+    let (case, ours) = (target.case, row(target.case)?);
+    let (what, wanted, at_least, found, unit) = match target.bound {
+        Bound::Faster { than, times } => {
+            (format!("{case} against {than}"), times, true, ours.per_s / row(than)?.per_s, "×")
+        }
+        Bound::P99Share { of, share } => {
+            (format!("p99 of {case} against {of}"), share, false, p99(ours)? / p99(row(of)?)?, "×")
+        }
+        Bound::P99Max(ms) => (format!("p99 of {case}"), ms, false, p99(ours)?, "ms"),
+        Bound::MemoryMax(bytes) => {
+            let mb = |bytes: u64| bytes as f64 / 1e6;
+            (format!("peak memory of {case}"), mb(bytes), false, mb(ours.peak_memory), "MB")
+        }
     };
-    let mut verdicts: Vec<Verdict> = about.targets.iter().filter_map(ratio).collect();
-    let heaviest = rows.iter().filter(|r| r.ours).map(|r| r.median.peak_memory).max();
-    if let (Some(most), Some(found)) = (about.memory_max, heaviest) {
-        let mb = |bytes: u64| bytes as f64 / 1e6;
-        let what = "peak memory of our heaviest case, at most".to_owned();
-        verdicts.push(Verdict { what, wanted: mb(most), found: mb(found), unit: "MB", met: found <= most });
-    }
-    verdicts
+    let met = if at_least { found >= wanted } else { found <= wanted };
+    Some(Verdict { what, wanted, at_least, found, unit, met })
 }
 
 fn claim_row(claim: Claim, rows: &[Row]) -> ClaimRow {

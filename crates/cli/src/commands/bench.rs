@@ -180,10 +180,11 @@ fn text(context: &Context, report: &Report) -> String {
     for v in &report.verdicts {
         let sign = if v.met { paint.green("reached") } else { paint.red("missed ") };
         out += &format!(
-            "{sign}  {}: {} {} (wanted {} {})\n",
+            "{sign}  {}: {} {} (at {} {} {})\n",
             v.what,
             number(v.found),
             v.unit,
+            if v.at_least { "least" } else { "most" },
             number(v.wanted),
             v.unit
         );

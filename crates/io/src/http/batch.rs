@@ -1,17 +1,30 @@
 //! Many requests at once, one result for each, in order.
 
-use super::{answer::Answer, client::Client, error::HttpError, request::Request};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use super::{answer::Answer, client::Client, error::HttpError, host::lock, request::Request};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
 };
 use tokio::{sync::Notify, task::JoinSet};
 
-/// Requests that wait for their next attempt: they take no part of the width.
-#[derive(Default)]
-struct Resting {
-    count: AtomicUsize,
+/// What the driver, which has the requests, and the fetchers, which send them, share.
+struct Batch<T, M> {
+    client: Client,
+    width: usize,
+    map: M,
+    state: Mutex<State<T>>,
+    /// There is something for the driver to do.
     changed: Notify,
+}
+
+struct State<T> {
+    /// Requests that wait for a fetcher.
+    queue: VecDeque<(usize, Request)>,
+    /// There are more where these came from.
+    more: bool,
+    results: Vec<Option<T>>,
+    /// Fetchers that are not resting between two attempts.
+    active: usize,
 }
 
 impl Client {
@@ -51,54 +64,95 @@ impl Client {
         width: usize,
         map: impl Fn(usize, Result<Answer, HttpError>) -> T + Send + Sync + 'static,
     ) -> Vec<T> {
-        let width = width.max(1);
-        let map = Arc::new(map);
-        let resting = Arc::new(Resting::default());
         let mut requests = requests.into_iter().enumerate();
-        let mut results: Vec<Option<T>> = Vec::new();
-        let mut running = JoinSet::new();
-        let mut more = true;
+        let state = State { queue: VecDeque::new(), more: true, results: Vec::new(), active: 0 };
+        let batch = Batch {
+            client: self.clone(),
+            width: width.max(1),
+            map,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        };
+        let batch = Arc::new(batch);
+        let mut fetchers = JoinSet::new();
         loop {
-            while more && running.len() < width + resting.count.load(Relaxed) {
-                let Some((number, request)) = requests.next() else {
-                    more = false;
-                    break;
-                };
-                results.push(None);
-                running.spawn(one(self.clone(), number, request, Arc::clone(&map), Arc::clone(&resting)));
+            for _ in 0..batch.fill(&mut requests) {
+                fetchers.spawn(fetcher(Arc::clone(&batch)));
             }
-            // Woken by a result, or because somebody went to rest and left room.
             tokio::select! {
                 biased;
-                done = running.join_next() => match done {
-                    Some(Ok((number, result))) => results[number] = Some(result),
+                () = batch.changed.notified() => {}
+                ended = fetchers.join_next() => match ended {
                     Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    Some(Err(_)) => {}
-                    None if !more => break,
+                    Some(_) => {}
+                    None if batch.is_done() => break,
                     None => {}
                 },
-                () = resting.changed.notified(), if more => {}
             }
         }
-        results.into_iter().flatten().collect()
+        std::mem::take(&mut lock(&batch.state).results).into_iter().flatten().collect()
     }
 }
 
-async fn one<T>(
-    client: Client,
-    number: usize,
-    request: Request,
-    map: Arc<impl Fn(usize, Result<Answer, HttpError>) -> T>,
-    resting: Arc<Resting>,
-) -> (usize, T) {
-    let waits = |begins: bool| {
-        if begins {
-            resting.count.fetch_add(1, Relaxed);
-            resting.changed.notify_one();
-        } else {
-            resting.count.fetch_sub(1, Relaxed);
+impl<T, M: Fn(usize, Result<Answer, HttpError>) -> T> Batch<T, M> {
+    /// Queues more requests and returns how many more fetchers they need.
+    fn fill(&self, requests: &mut impl Iterator<Item = (usize, Request)>) -> usize {
+        let mut state = lock(&self.state);
+        while state.more && state.queue.len() < self.width {
+            match requests.next() {
+                Some(next) => {
+                    state.queue.push_back(next);
+                    state.results.push(None);
+                }
+                None => state.more = false,
+            }
         }
-    };
-    let result = client.fetch_watched(request, &waits).await;
-    (number, map(number, result))
+        let fetchers = self.width.saturating_sub(state.active).min(state.queue.len());
+        state.active += fetchers;
+        fetchers
+    }
+
+    fn is_done(&self) -> bool {
+        let state = lock(&self.state);
+        !state.more && state.queue.is_empty()
+    }
+
+    /// The next request for a fetcher; none when it is to end.
+    fn next(&self) -> Option<(usize, Request)> {
+        let mut state = lock(&self.state);
+        // Others took its part of the width while it rested.
+        let next = if state.active > self.width { None } else { state.queue.pop_front() };
+        if next.is_none() {
+            state.active -= 1;
+        }
+        if state.more && 2 * state.queue.len() <= self.width {
+            self.changed.notify_one();
+        }
+        next
+    }
+
+    /// A fetcher goes to rest between two attempts, or comes back: it takes no part of the width meanwhile.
+    fn rests(&self, begins: bool) {
+        let mut state = lock(&self.state);
+        if begins {
+            state.active -= 1;
+            self.changed.notify_one();
+        } else {
+            state.active += 1;
+        }
+    }
+}
+
+/// Fetches one request after another. A task per fetcher rather than per request: with hundreds of thousands of
+/// requests it is the making of tasks that costs.
+async fn fetcher<T, M>(batch: Arc<Batch<T, M>>)
+where
+    T: Send,
+    M: Fn(usize, Result<Answer, HttpError>) -> T + Send + Sync,
+{
+    while let Some((number, request)) = batch.next() {
+        let result = batch.client.fetch_watched(request, &|begins| batch.rests(begins)).await;
+        let value = (batch.map)(number, result);
+        lock(&batch.state).results[number] = Some(value);
+    }
 }

@@ -108,7 +108,8 @@ impl Client {
         waits: &(dyn Fn(bool) + Sync),
     ) -> Result<Answer, HttpError> {
         if let Some(cache) = self.inner.cache.as_ref().filter(|_| request.uses_cache()) {
-            return cache.fetch(self, request, waits).await;
+            // Boxed, so that requests that use no cache do not make room for it.
+            return Box::pin(cache.fetch(self, request, waits)).await;
         }
         self.fetch_uncached(request, waits).await
     }

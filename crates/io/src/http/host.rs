@@ -114,7 +114,8 @@ impl Host {
         })
     }
 
-    /// A connection: one at rest, a shared one, or a new one; `fresh` takes none that was at rest.
+    /// A connection: one at rest, a shared one, or a new one; `fresh` takes none that was at rest. What makes a new
+    /// one is boxed: most requests find one, and thousands may wait at a time.
     pub(super) async fn lease(
         self: &Arc<Self>,
         dialer: &Dialer,
@@ -127,7 +128,7 @@ impl Host {
             return Ok(lease);
         }
         if self.plain.load(Relaxed) {
-            return self.dial(dialer, drivers, deadline, limit).await;
+            return Box::pin(self.dial(dialer, drivers, deadline, limit)).await;
         }
         let late = (Phase::Connect, Cause::Timeout { what: "no connection", limit });
         let gate = timeout_at(deadline, self.gate.lock()).await;
@@ -138,7 +139,7 @@ impl Host {
         if self.plain.load(Relaxed) {
             drop(guard);
         }
-        self.dial(dialer, drivers, deadline, limit).await
+        Box::pin(self.dial(dialer, drivers, deadline, limit)).await
     }
 
     /// A connection that need not be made.

@@ -45,10 +45,9 @@ static ABOUT: About = About {
         Case { name: "async", mode: Mode::Concurrent, cold: false },
     ],
     targets: &[
-        Target { case: "concurrent", against: "python, threads", ratio: 20.0 },
-        Target { case: "async", against: "python, asyncio", ratio: 5.0 },
+        Target::faster("concurrent", "python, threads", 20.0),
+        Target::faster("async", "python, asyncio", 5.0),
     ],
-    memory_max: None,
     claims: &[],
     serves: false,
 };
