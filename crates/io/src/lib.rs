@@ -1,4 +1,4 @@
-//! The outside world: files of bars, columns, the ledger's database, HTTP.
+//! The outside world: files of bars, columns, the ledger's database, HTTP, WebSocket.
 //!
 //! Bars come in as CSV, Parquet or Arrow IPC ([`read_bars`], [`load_any`], [`DataStore::import`]) and live in
 //! bar files that are mapped into memory ([`BarFile`]). What an import found is an [`ImportReport`]; what it
@@ -24,6 +24,7 @@ mod store;
 pub mod table;
 mod tick;
 pub mod ticks;
+pub mod ws;
 
 pub use bar_file::{BarFile, BarMeta, content_hash, write_bars};
 pub use gaps::find_gaps;

@@ -51,7 +51,7 @@ pub(super) struct Inner {
 #[error("the HTTP client cannot be set up: {0}")]
 pub struct ClientError(
     /// What is wrong.
-    pub(super) String,
+    pub(crate) String,
 );
 
 impl Client {

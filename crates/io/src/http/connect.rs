@@ -28,16 +28,16 @@ const ADDRESS_TIME_MIN: Duration = Duration::from_millis(250);
 
 /// Where connections go and what is common to all requests there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
-    pub(super) tls: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Origin {
+    pub(crate) tls: bool,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// Connections made under one rule are not used under another.
-    pub(super) rule: AddressRule,
+    pub(crate) rule: AddressRule,
 }
 
 impl Origin {
-    pub(super) fn of(url: &Url, rule: &AddressRule) -> Result<Self, Cause> {
+    pub(crate) fn of(url: &Url, rule: &AddressRule) -> Result<Self, Cause> {
         let tls = match url.scheme() {
             "https" => true,
             "http" => false,
@@ -49,7 +49,7 @@ impl Origin {
     }
 
     /// As in a `Host` header: the port only where it is not the usual one.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let usual = if self.tls { 443 } else { 80 };
         if self.port == usual { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
@@ -65,28 +65,28 @@ impl Origin {
 }
 
 /// Makes connections.
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     resolver: Arc<dyn Resolve>,
     tls: TlsConnector,
     version: Version,
 }
 
 /// A connection and what is spoken on it.
-pub(super) struct Dialed {
-    pub(super) wire: Wire,
-    pub(super) http2: bool,
+pub(crate) struct Dialed {
+    pub(crate) wire: Wire,
+    pub(crate) http2: bool,
 }
 
 type Failure = (Phase, Cause);
 
 impl Dialer {
-    pub(super) fn new(config: &ClientConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: &ClientConfig) -> Result<Self, String> {
         let resolver = config.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver));
         Ok(Self { resolver, tls: TlsConnector::from(Arc::new(tls_config(config)?)), version: config.version })
     }
 
     /// Connects; the first address that answers within its share of the time until `deadline` is taken.
-    pub(super) async fn dial(
+    pub(crate) async fn dial(
         &self,
         origin: &Origin,
         deadline: Instant,
@@ -185,7 +185,7 @@ fn tls_config(config: &ClientConfig) -> Result<TlsConfig, String> {
 }
 
 /// Bytes to and from the other side.
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

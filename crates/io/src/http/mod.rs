@@ -31,7 +31,7 @@ mod body;
 mod cache;
 mod client;
 mod config;
-mod connect;
+pub(crate) mod connect;
 mod decode;
 mod download;
 mod error;

@@ -27,23 +27,23 @@ use url::Url;
 #[derive(Clone)]
 pub struct Request {
     pub(super) method: Method,
-    pub(super) url: Result<Url, String>,
-    pub(super) headers: HeaderMap,
+    pub(crate) url: Result<Url, String>,
+    pub(crate) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) class: Priority,
     pub(super) owner: u64,
     pub(super) label: Option<Label>,
     pub(super) limit_key: Option<Arc<str>>,
     pub(super) cost: Cost,
-    pub(super) deadlines: Option<Deadlines>,
+    pub(crate) deadlines: Option<Deadlines>,
     pub(super) retry: Option<RetryConfig>,
     pub(super) repeatable: Option<bool>,
     pub(super) any_status: bool,
-    pub(super) addresses: Option<AddressRule>,
+    pub(crate) addresses: Option<AddressRule>,
     pub(super) body_max: Option<u64>,
     pub(super) cache: CacheUse,
     /// First thing wrong with it.
-    pub(super) problem: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
 impl Request {
@@ -233,7 +233,7 @@ impl Request {
     }
 
     /// The URL as it may be shown.
-    pub(super) fn shown_url(&self) -> String {
+    pub(crate) fn shown_url(&self) -> String {
         self.url.as_ref().map_or_else(|_| "(no URL)".into(), |url| redact::url(url).to_string())
     }
 }
