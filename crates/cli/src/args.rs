@@ -181,6 +181,9 @@ pub struct BacktestArgs {
     /// Send every run as a span to an OpenTelemetry collector (OTLP over HTTP, JSON), as `http://localhost:4318`.
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp: Option<String>,
+    /// Append one JSON object per run to this file, which no other process may write to meanwhile.
+    #[arg(long, value_name = "FILE")]
+    pub log_runs: Option<PathBuf>,
     /// One JSON object per run on stdout.
     #[arg(long)]
     pub json: bool,
@@ -255,6 +258,9 @@ pub struct CheckArgs {
     /// One JSON object per file on stdout.
     #[arg(long)]
     pub json: bool,
+    /// Stay, and check each file again when it changes; Ctrl-C ends it.
+    #[arg(short = 'w', long)]
+    pub watch: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -284,9 +290,12 @@ pub enum DateOrderArg {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Files, folders or globs.
+    /// Files, folders, globs, or `https://` addresses of files. A download that broke off is continued the next time.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
+    /// Let addresses lead to this machine and private networks.
+    #[arg(long)]
+    pub private: bool,
     /// Symbol name when the file's name does not tell (one file only).
     #[arg(long, value_name = "NAME")]
     pub symbol: Option<String>,
@@ -354,7 +363,7 @@ pub struct ShowArgs {
     pub trades: usize,
     /// Print what its script printed, and nothing else.
     #[arg(long, conflicts_with = "json")]
-    pub log: bool,
+    pub printed: bool,
     /// One JSON object with everything.
     #[arg(long)]
     pub json: bool,

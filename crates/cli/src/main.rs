@@ -11,8 +11,10 @@ mod otlp;
 mod output;
 mod progress;
 mod python;
+mod run_log;
 mod table;
 mod term;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;

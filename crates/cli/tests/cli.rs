@@ -379,3 +379,97 @@ fn runs_are_sent_as_spans_and_a_dead_collector_costs_nothing() {
         text(&dead.stderr)
     );
 }
+
+#[test]
+fn a_watched_script_is_checked_again_when_it_changes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let script = folder.path().join("cross.pine");
+    std::fs::write(&script, CROSS).expect("writes");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tide"))
+        .args(["check", "--watch", "."])
+        .current_dir(folder.path())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("tide runs");
+    let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+    // The program says something or ends: a test that hangs here is told by the test runner.
+    let mut until = |word: &str| {
+        let found = lines.by_ref().map_while(Result::ok).any(|line| line.contains(word));
+        assert!(found, "it ended before it said `{word}`");
+    };
+    until("1 ok");
+    until("Watching");
+    std::fs::write(&script, CROSS.replace("close, n", "close, nothing")).expect("writes");
+    until("1 cannot run");
+    std::fs::write(&script, CROSS).expect("writes");
+    until("1 ok");
+    child.kill().expect("ends");
+    child.wait().expect("ends");
+}
+
+/// Answers every request with the file, in a thread that ends with the process.
+fn serve(file: Vec<u8>) -> String {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = listener.local_addr().expect("address");
+    let thread = std::thread::Builder::new().name("server".into());
+    let answer = move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("accepts");
+            let mut lines = BufReader::new(stream.try_clone().expect("clones")).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|l| !l.is_empty())) {}
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", file.len());
+            stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&file)).expect("sends");
+        }
+    };
+    drop(thread.spawn(answer).expect("starts"));
+    format!("http://{address}")
+}
+
+#[test]
+fn bars_are_imported_from_an_address() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "source.csv");
+    let url = serve(std::fs::read(at.join("source.csv")).expect("reads"));
+    let url = format!("{url}/files/X-USD_15m.csv?token=geheim");
+    // An address of this machine only by the person's word, and no secret in what is said.
+    let out = tide(at, &["data", "import", &url]);
+    assert_eq!(code(&out), 1);
+    assert!(text(&out.stderr).contains("this machine") && !text(&out.stderr).contains("geheim"));
+    let out = tide(at, &["data", "import", "--private", &url]);
+    assert_eq!(code(&out), 0, "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("fetched X-USD_15m.csv"), "{}", text(&out.stderr));
+    assert!(text(&tide(at, &["data", "ls"]).stdout).contains("X-USD"));
+    // What was imported needs no second copy.
+    let left = std::fs::read_dir(at.join(".tide/cache/fetched")).expect("reads").count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn runs_are_appended_to_a_log() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
+    // A line that a kill left unfinished goes.
+    std::fs::write(at.join("runs.jsonl"), "{\"run\":\"a\"}\n{\"ru").expect("writes");
+    let args = [
+        "backtest",
+        "cross.pine",
+        "--data",
+        "X-USD_15m.csv",
+        "--sweep",
+        "Fast=2..4",
+        "--log-runs",
+        "runs.jsonl",
+        "-q",
+    ];
+    assert_eq!(code(&tide(at, &args)), 0);
+    let log = std::fs::read_to_string(at.join("runs.jsonl")).expect("reads");
+    let runs: Vec<serde_json::Value> = log.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert_eq!((runs.len(), log.ends_with('\n')), (4, true));
+    assert!(runs[1..].iter().all(|run| run["strategy"] == "Cross"), "{runs:?}");
+}

@@ -53,6 +53,17 @@ fn expand_one(
     })
 }
 
+/// The folder that an argument speaks of: itself, the one its file lies in, or the one before its first wildcard.
+pub fn folder_of(argument: &str) -> PathBuf {
+    let path = Path::new(argument);
+    match path.parent() {
+        _ if path.is_dir() => path.to_owned(),
+        _ if argument.contains(['*', '?', '[']) => glob_root(argument),
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// The folder before the first wildcard.
 fn glob_root(glob: &str) -> PathBuf {
     let fixed = &glob[..glob.find(['*', '?', '[']).unwrap_or(glob.len())];

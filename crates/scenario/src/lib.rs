@@ -8,6 +8,7 @@
 //!
 //! What the figures mean is written at their fields. Input is made from seeds and equal on every machine.
 
+pub mod bigdata;
 mod claims;
 pub mod compare;
 mod error;
@@ -22,6 +23,8 @@ mod report;
 mod rng;
 pub mod run;
 pub mod sched;
+mod statement;
+pub mod stream;
 
 pub use claims::Claim;
 pub use compare::{Programs, Rival};
@@ -29,8 +32,9 @@ pub use error::ScenarioError;
 pub use figures::{Figures, Latency};
 pub use meter::{Latencies, Meter, cores};
 pub use place::Place;
-pub use report::{Machine, Report, Row, Skipped, Verdict};
+pub use report::{ClaimRow, Machine, Report, Row, Skipped, Verdict};
 pub use rng::Rng;
+pub use statement::statement;
 
 /// How a contestant goes about its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -178,7 +182,7 @@ pub trait Scenario: Sync {
 
 /// All scenarios, in the order in which they are shown.
 pub fn all() -> &'static [&'static dyn Scenario] {
-    &[&files::Files, &http::Http, &process::Processes, &sched::Scheduling]
+    &[&files::Files, &http::Http, &bigdata::BigData, &stream::Stream, &process::Processes, &sched::Scheduling]
 }
 
 /// The scenario of that name.

@@ -1,6 +1,9 @@
 //! The reports as one HTML file: style, charts and tables inside, nothing fetched.
 
-use crate::{Figures, Mode, Report, Row, report::ClaimRow};
+use crate::{
+    ClaimRow, Figures, Mode, Report, Row,
+    statement::{compared, statement},
+};
 use std::fmt::Write as _;
 
 const BAR_HEIGHT: f64 = 22.0;
@@ -18,7 +21,31 @@ pub fn html(reports: &[Report], made: &str) -> String {
     include_str!("page.html")
         .replace("{{made}}", &escape(made))
         .replace("{{machine}}", &machine)
+        .replace("{{claims}}", &claimed(reports))
         .replace("{{sections}}", &sections)
+}
+
+/// The claims of throughput of all reports, together.
+fn claimed(reports: &[Report]) -> String {
+    let Some(statement) = statement(reports) else { return String::new() };
+    let mut out = format!(
+        "<section><h2>What has been claimed</h2><p>{}</p><div class=scroll><table><thead><tr><th class=l>throughput<th>claimed, concurrent\
+         <th>plain Python here, one by one<th>tide here, concurrent<th class=l>so</tr></thead><tbody>",
+        escape(&statement)
+    );
+    for c in compared(reports) {
+        let (word, class) =
+            if c.is_below() { ("below plain Python", "down") } else { ("above plain Python", "up") };
+        let _ = write!(
+            out,
+            "<tr><td class=l>{}<td>{}<td>{}<td>{}<td class=\"l {class}\">the claim is {word}</tr>",
+            escape(&c.what()),
+            number(c.claimed()),
+            number(c.plain()),
+            c.ours().map_or("–".into(), number)
+        );
+    }
+    out + "</tbody></table></div></section>"
 }
 
 fn section(report: &Report) -> String {
@@ -35,14 +62,20 @@ fn section(report: &Report) -> String {
         escape(report.check)
     );
     out += &bars(report, &format!("Throughput, {unit}/s"), |f| Some(f.per_s), true);
-    if report.rows.iter().any(|r| r.median.latency.is_some()) {
-        let of = escape(report.latency_of);
-        let of = if of.is_empty() { of } else { format!(" of {of}") };
-        out += &bars(report, &format!("Latency p50{of}, ms"), |f| f.latency.map(|l| l.p50_ms), false);
-        out += &bars(report, &format!("Latency p99{of}, ms"), |f| f.latency.map(|l| l.p99_ms), false);
-    }
+    out += "<div class=charts>";
+    out += &bars(report, "Latency p50, ms", |f| f.latency.map(|l| l.p50_ms), false);
+    out += &bars(report, "Latency p99, ms", |f| f.latency.map(|l| l.p99_ms), false);
     out += &bars(report, "Peak memory, MB", |f| Some(f.peak_memory as f64 / 1e6), false);
-    out += &bars(report, "Processor time per item, µs", |f| Some(f.cpu_s / f.items * 1e6), false);
+    out += &bars(
+        report,
+        &format!("Processor time per item ({unit}), µs"),
+        |f| Some(f.cpu_s / f.items * 1e6),
+        false,
+    );
+    out += "</div>";
+    if !report.latency_of.is_empty() {
+        let _ = write!(out, "<p class=soft>Latency: the time of {}.</p>", escape(report.latency_of));
+    }
     out += &table(report);
     out += &verdicts(report);
     out += &claims(report);
@@ -76,18 +109,19 @@ fn bars(report: &Report, title: &str, read: impl Fn(&Figures) -> Option<f64>, mo
     let scale = if logarithmic { ", logarithmic" } else { "" };
     let better = if more { "longer is better" } else { "shorter is better" };
     let mut svg = format!(
-        "<h3>{title} <small>{better}{scale}</small></h3>\
+        "<div><h3>{title} <small>{better}{scale}</small></h3>\
          <svg viewBox=\"0 0 {width} {height}\" role=img aria-label=\"{title}\">"
     );
     for (i, (row, value)) in rows.iter().enumerate() {
         let (top, end) = (i as f64 * BAR_HEIGHT, NAME_WIDTH + length(*value));
         let _ = write!(
             svg,
-            "<text x=\"{}\" y=\"{}\" class=name>{}</text>\
+            "<text x=\"{}\" y=\"{}\" class=\"name{}\">{}</text>\
              <rect x=\"{NAME_WIDTH}\" y=\"{}\" width=\"{:.1}\" height=\"{}\" rx=2 class=\"{}\"/>\
              <text x=\"{:.1}\" y=\"{}\">{}</text>",
             NAME_WIDTH - 8.0,
             top + 15.0,
+            if row.ours { " own" } else { "" },
             escape(&shown(row)),
             top + 3.0,
             length(*value),
@@ -98,7 +132,7 @@ fn bars(report: &Report, title: &str, read: impl Fn(&Figures) -> Option<f64>, mo
             number(*value)
         );
     }
-    svg + "</svg>"
+    svg + "</svg></div>"
 }
 
 fn class(row: &Row) -> &'static str {
@@ -167,7 +201,7 @@ fn verdicts(report: &Report) -> String {
     if report.verdicts.is_empty() {
         return String::new();
     }
-    let mut out = String::from("<h3>What had to be reached</h3><table><tbody>");
+    let mut out = String::from("<h3>What had to be reached</h3><div class=scroll><table><tbody>");
     for v in &report.verdicts {
         let (sign, class) = if v.met { ("reached", "up") } else { ("missed", "down") };
         let _ = write!(
@@ -181,7 +215,7 @@ fn verdicts(report: &Report) -> String {
             v.unit
         );
     }
-    out + "</tbody></table>"
+    out + "</tbody></table></div>"
 }
 
 fn claims(report: &Report) -> String {
@@ -190,7 +224,7 @@ fn claims(report: &Report) -> String {
     }
     let mut out = String::from(
         "<h3>What has been claimed for such work <small>figures of a description, without machine or method</small></h3>\
-         <table><thead><tr><th class=l>figure<th>claimed, one by one<th>claimed, concurrent<th>plain Python here<th>tide, one by one\
+         <div class=scroll><table><thead><tr><th class=l>figure<th>claimed, one by one<th>claimed, concurrent<th>plain Python here<th>tide, one by one\
          <th>tide, concurrent<th class=l>so</tr></thead><tbody>",
     );
     for row in &report.claims {
@@ -208,7 +242,7 @@ fn claims(report: &Report) -> String {
             escape(&verdict(row))
         );
     }
-    out + "</tbody></table>"
+    out + "</tbody></table></div>"
 }
 
 /// What the figures say about a claim, in words.
@@ -282,5 +316,33 @@ mod tests {
         ] {
             assert_eq!(number(x), text);
         }
+    }
+    /// A report with a claim, of which plain Python reaches a tenth or ten times.
+    fn report(plain: f64) -> Report {
+        let about = crate::find("bigdata").unwrap().about();
+        let row = |name: &str, ours, mode, per_s| {
+            let figures = Figures { work_s: 1.0, items: per_s, per_s, ..Figures::default() };
+            Row::of(name.into(), ours, mode, false, vec![figures]).unwrap()
+        };
+        let rows = vec![
+            row("concurrent", true, Mode::Concurrent, 2_000.0),
+            row("python, csv module", false, Mode::Sequential, plain),
+        ];
+        Report::new(about, 1.0, rows, Vec::new())
+    }
+
+    #[test]
+    fn claims_stand_beside_plain_python() {
+        // 15 GB/h are 4.17 MB/s.
+        let (slow, quick) = (report(0.4), report(100.0));
+        assert!(statement(std::slice::from_ref(&slow)).unwrap().contains("1 claim made elsewhere"));
+        let both = statement(&[slow.clone(), quick.clone()]).unwrap();
+        assert!(both.starts_with("Of 2 claims") && both.contains("1 are below"), "{both}");
+        assert!(both.contains("GB/h: claimed 15.0, Python 360"), "{both}");
+        let page = html(&[slow, quick], "now <then>");
+        for text in ["the claim is below plain Python", "now &lt;then&gt;", "20.0 ×", "missed", "reached"] {
+            assert!(page.contains(text), "{text}: {page}");
+        }
+        assert!(!page.contains("{{") && statement(&[]).is_none());
     }
 }

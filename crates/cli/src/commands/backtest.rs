@@ -10,6 +10,7 @@ use crate::{
     output::{count, group, run_json, si},
     progress::{Display, seconds},
     python::{Python, falls_back},
+    run_log::RunLog,
 };
 use springtide_domain::{ParamValue, Params, Severity};
 use springtide_engine::{Rules, metrics::METRICS, rules::PRESETS};
@@ -86,10 +87,14 @@ fn execute(
     let sink = args.trades.as_deref().map(TradeSink::create).transpose()?.map(|s| Arc::new(Mutex::new(s)));
     let kept = Arc::new(Mutex::new(Vec::new()));
     let exporter = args.otlp.as_deref().map(|url| Exporter::start(url, &command)).transpose()?;
+    let log = args.log_runs.as_deref().map(RunLog::open).transpose()?.map(Arc::new);
     let on_run: OnRun = {
-        let (kept, json) = (Arc::clone(&kept), args.json);
+        let (kept, json, log) = (Arc::clone(&kept), args.json, log.clone());
         let export = exporter.as_ref().map(Exporter::recorder);
         Box::new(move |run: &RunRecord, reused: bool| {
+            if let Some(log) = &log {
+                log.append(&run_json(run, reused));
+            }
             if let (Some(export), false) = (&export, reused) {
                 export(run);
             }
@@ -142,6 +147,9 @@ fn execute(
     if let Some(sink) = sink {
         let path = sink.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
         context.term.note(&format!("trades: {}", path.display()));
+    }
+    if let Some(log) = log {
+        log.finish()?;
     }
     let runs = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
     let bars = progress.bars.load(std::sync::atomic::Ordering::Relaxed);

@@ -14,6 +14,7 @@ use springtide_scenario::{
     Figures, Place, Programs, Report, Row, Scenario, ScenarioError, all, find,
     page::{self, number},
     run::{Plan, Role, measure},
+    statement,
 };
 use std::{
     io::Write,
@@ -43,6 +44,11 @@ pub fn run(context: &Context, args: &BenchArgs) -> CommandResult {
             print!("{}", text(context, &report));
         }
         reports.push(report);
+    }
+    if !args.json
+        && let Some(statement) = statement(&reports)
+    {
+        println!("{statement}");
     }
     if let Some(out) = &args.out {
         let made = format!("tide bench, {}", export::iso(now_ms()));

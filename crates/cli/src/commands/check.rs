@@ -1,9 +1,10 @@
-//! `tide check`: diagnoses strategies without running them.
+//! `tide check`: diagnoses strategies without running them, once or whenever they change.
 
 use super::Context;
 use crate::{
     args::{CheckArgs, PythonArgs},
     exit::{CommandResult, Ending},
+    watch::{Watched, concerns},
 };
 use springtide_domain::{Diagnostic, Severity, SourceMap};
 use springtide_lab::{
@@ -11,10 +12,28 @@ use springtide_lab::{
     paths::expand,
     strategy::{StrategyKind, StrategySource},
 };
+use std::path::PathBuf;
 
-/// Prints every diagnostic of every file; 1 when any file cannot run.
+/// Prints every diagnostic of every file; 1 when any file cannot run. With `--watch` it goes on until it is ended.
 pub fn run(context: &Context, args: &CheckArgs) -> CommandResult {
-    let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
+    let mut watched = args.watch.then(|| Watched::new(&args.strategies)).transpose()?;
+    let files = || expand(&args.strategies, &|path| StrategyKind::of(path).is_some());
+    let ending = round(context, args, &files()?)?;
+    let Some(watched) = &mut watched else { return Ok(ending) };
+    context.term.note("Watching for changes; Ctrl-C ends it.");
+    loop {
+        let changes = watched.next()?;
+        // No file left is no reason to stop: an editor may be about to write one anew.
+        let mut touched = files().unwrap_or_default();
+        touched.retain(|file| concerns(&changes, file));
+        if !touched.is_empty() {
+            round(context, args, &touched)?;
+        }
+    }
+}
+
+/// Checks these files.
+fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResult {
     let python = if files.iter().any(|f| StrategyKind::of(f) == Some(StrategyKind::Python)) {
         let args = PythonArgs::default();
         Some(crate::python::Python::find(&args)?.lab(&args, std::iter::empty(), 1)?)
@@ -22,7 +41,7 @@ pub fn run(context: &Context, args: &CheckArgs) -> CommandResult {
         None
     };
     let (mut bad, mut warned) = (0, 0);
-    for path in &files {
+    for path in files {
         let compiled = match StrategySource::read(path) {
             Ok(source) => CompiledStrategy::new(source, python.as_ref()),
             Err(error) => {

@@ -1,6 +1,6 @@
 //! `tide data`: import, list and check bars.
 
-use super::Context;
+use super::{Context, fetch};
 use crate::{
     args::{DataCommand, DateOrderArg, ImportArgs},
     exit::{CommandResult, Ending},
@@ -24,7 +24,8 @@ pub fn run(context: &Context, command: &DataCommand) -> CommandResult {
 }
 
 fn import(context: &Context, args: &ImportArgs) -> CommandResult {
-    let files = expand(&args.files, &is_bar_file)?;
+    let (named, fetched) = fetch::fetch(context, &args.files, args.private)?;
+    let files = expand(&named, &is_bar_file)?;
     if args.symbol.is_some() && files.len() > 1 {
         return Err(LabError::Usage("--symbol names one market: import its file alone".into()));
     }
@@ -45,8 +46,13 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
     let mut failed = 0;
     for (file, result) in files.iter().zip(market::import(&files, &context.workspace.data(), &options)) {
         match result {
-            Ok(report) if args.json => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
-            Ok(report) => print!("{}", summary(&report)),
+            Ok(report) => {
+                fetched.used(file);
+                match args.json {
+                    true => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
+                    false => print!("{}", summary(&report)),
+                }
+            }
             Err(error) => {
                 failed += 1;
                 if args.json {

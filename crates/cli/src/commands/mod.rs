@@ -8,6 +8,7 @@ mod data;
 mod demo;
 mod doctor;
 mod export;
+mod fetch;
 mod ledger;
 pub mod money;
 mod python;

@@ -25,7 +25,7 @@ const CHART_HEIGHT: usize = 10;
 pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
     let ledger = context.workspace.existing_ledger()?;
     let record = ledger.find(&args.run)?;
-    if args.log {
+    if args.printed {
         return log(context, &ledger, &record);
     }
     let (store, cache) = (context.workspace.data(), context.workspace.cache());

@@ -11,6 +11,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 /// A thread keeps a buffer up to this size for its next file.
@@ -60,12 +61,18 @@ impl Default for BatchOptions {
 pub struct Loaded<'a> {
     path: &'a Path,
     buffer: &'a [u8],
+    began: Instant,
 }
 
 impl<'a> Loaded<'a> {
     /// The file.
     pub fn path(&self) -> &'a Path {
         self.path
+    }
+
+    /// When it was opened.
+    pub fn began(&self) -> Instant {
+        self.began
     }
 
     /// Its bytes.
@@ -148,7 +155,8 @@ fn load<T>(path: &Path, most: u64, work: impl Fn(Loaded<'_>) -> T) -> Result<T, 
     }
     // Taken out for the time of the work, which may read a file itself.
     let mut buffer = BUFFER.take();
-    let result = fill(path, most, &mut buffer).map(|()| work(Loaded { path, buffer: &buffer }));
+    let began = Instant::now();
+    let result = fill(path, most, &mut buffer).map(|()| work(Loaded { path, buffer: &buffer, began }));
     if buffer.capacity() <= KEPT_BUFFER {
         BUFFER.set(buffer);
     }

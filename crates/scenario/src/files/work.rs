@@ -1,71 +1,120 @@
 //! The work itself.
 
 use crate::{Figures, Latencies, Meter, ScenarioError, cores};
-use springtide_runtime::{GroupOptions, Outcome, Pool, PoolConfig, TaskCtx};
+use serde::Serialize;
+use springtide_io::{
+    files::{BatchOptions, FRONT, FilePool, Loaded, PoolOptions},
+    separated::{FieldIndex, decimal},
+};
 use std::{
+    cell::RefCell,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Threads beyond the cores, so that some can wait for the disk.
-const THREADS: usize = 8;
+/// Fields of a line, and the two that are wanted.
+const FIELDS: usize = 6;
+const CLOSE: usize = 4;
+const VOLUME: usize = 5;
 
 pub(super) fn one_by_one(files: &[PathBuf], out: &Path) -> Result<Figures, ScenarioError> {
     let meter = Meter::start(1);
     let mut times = Latencies::with_capacity(files.len());
     for path in files {
-        times.push(summarise(path, out)?);
+        times.push(plainly(path, out)?);
     }
     Ok(meter.stop(files.len() as f64, times))
 }
 
-pub(super) fn many_at_once(files: Vec<PathBuf>, out: &Path) -> Result<Figures, ScenarioError> {
+/// On `threads` threads, each with a file at a time.
+pub(super) fn many_at_once(
+    files: Vec<PathBuf>,
+    out: &Path,
+    threads: usize,
+) -> Result<Figures, ScenarioError> {
     let count = files.len();
     let out: Arc<Path> = Arc::from(out);
     let meter = Meter::start(cores());
-    let config = PoolConfig { workers: THREADS, name: "files".into(), ..PoolConfig::default() };
-    let pool = Pool::new(config).map_err(ScenarioError::work)?;
-    let group = pool.group(GroupOptions::default());
-    let jobs = files.into_iter().map(|path| {
-        let out = Arc::clone(&out);
-        ("file", move |_: &TaskCtx<'_>| summarise(&path, &out))
-    });
+    let pool = FilePool::new(PoolOptions { threads: Some(threads) }).map_err(ScenarioError::work)?;
+    let batch = pool.read(files, BatchOptions::default(), move |file| in_columns(file, &out));
     let mut times = Latencies::with_capacity(count);
-    let mut failure = None;
-    group.feed(jobs, |_, outcome| match outcome {
-        Outcome::Done(Ok(time)) => times.push(time),
-        Outcome::Done(Err(error)) => failure = Some(error),
-        other => failure = Some(ScenarioError::work(format!("{other:?}"))),
-    });
+    for item in batch.blocking() {
+        times.push(item.result.map_err(ScenarioError::work)??);
+    }
     let mut figures = meter.stop(count as f64, times);
-    figures.connections = Some(THREADS.min(count) as u64);
-    failure.map_or(Ok(figures), Err)
+    figures.connections = Some(threads.min(count) as u64);
+    Ok(figures)
 }
 
-/// Reads a file of bars and writes its summary; how long that took.
-fn summarise(path: &Path, out: &Path) -> Result<Duration, ScenarioError> {
+/// What is said of a file.
+#[derive(Serialize)]
+struct Summary<'a> {
+    file: &'a str,
+    rows: u64,
+    min_close: f64,
+    max_close: f64,
+    mean_volume: f64,
+}
+
+impl<'a> Summary<'a> {
+    fn new(path: &'a Path) -> Self {
+        let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        Self { file, rows: 0, min_close: f64::INFINITY, max_close: f64::NEG_INFINITY, mean_volume: 0.0 }
+    }
+
+    /// Adds a row; the volume is a sum until the end.
+    #[inline]
+    fn add(&mut self, close: f64, volume: f64) {
+        self.rows += 1;
+        self.min_close = self.min_close.min(close);
+        self.max_close = self.max_close.max(close);
+        self.mean_volume += volume;
+    }
+
+    fn write(mut self, out: &Path) -> Result<(), ScenarioError> {
+        self.mean_volume /= self.rows as f64;
+        let target = out.join(self.file).with_extension("json");
+        let text = serde_json::to_vec(&self).map_err(ScenarioError::work)?;
+        fs::write(&target, text).map_err(ScenarioError::at(&target))
+    }
+}
+
+/// Line by line, as one would write it without this library; how long that took.
+fn plainly(path: &Path, out: &Path) -> Result<Duration, ScenarioError> {
     let started = Instant::now();
     let text = fs::read_to_string(path).map_err(ScenarioError::at(path))?;
-    let (mut rows, mut low, mut high, mut volume) = (0u64, f64::INFINITY, f64::NEG_INFINITY, 0.0);
+    let mut summary = Summary::new(path);
     for line in text.lines().skip(1) {
-        let mut fields = line.split(',').skip(4).map(|f| f.parse::<f64>().map_err(ScenarioError::work));
-        let close = fields.next().unwrap_or(Ok(f64::NAN))?;
-        low = low.min(close);
-        high = high.max(close);
-        volume += fields.next().unwrap_or(Ok(f64::NAN))?;
-        rows += 1;
+        let mut fields = line.split(',').skip(CLOSE).map(|f| f.parse::<f64>().map_err(ScenarioError::work));
+        let mut next = || fields.next().unwrap_or_else(|| Err(short(path)));
+        summary.add(next()?, next()?);
     }
-    let name = path.file_name().unwrap_or_default();
-    let summary = serde_json::json!({
-        "file": name.to_string_lossy(),
-        "rows": rows,
-        "min_close": low,
-        "max_close": high,
-        "mean_volume": volume / rows as f64,
-    });
-    let target = out.join(name).with_extension("json");
-    fs::write(&target, summary.to_string()).map_err(ScenarioError::at(&target))?;
+    summary.write(out)?;
     Ok(started.elapsed())
+}
+
+/// By columns, the two wanted ones only.
+fn in_columns(file: Loaded<'_>, out: &Path) -> Result<Duration, ScenarioError> {
+    thread_local! {
+        static INDEX: RefCell<FieldIndex> = RefCell::default();
+    }
+    let path = file.path();
+    let head = file.bytes().iter().position(|b| *b == b'\n').map_or(0, |end| end + 1);
+    let mut summary = Summary::new(path);
+    INDEX.with_borrow_mut(|index| {
+        let rows = index.rows_from(file.with_front(), FRONT + head, b',', FIELDS);
+        for row in rows.map_err(|e| ScenarioError::work(format!("{}: {e}", path.display())))?.iter() {
+            let field = |number| decimal(row.field(number)).ok_or_else(|| short(path));
+            summary.add(field(CLOSE)?, field(VOLUME)?);
+        }
+        Ok(())
+    })?;
+    summary.write(out)?;
+    Ok(file.began().elapsed())
+}
+
+fn short(path: &Path) -> ScenarioError {
+    ScenarioError::work(format!("{}: a line without close and volume", path.display()))
 }

@@ -54,7 +54,7 @@ fn fault(fault: &Fault, after_runs: bool, paint: Paint) -> String {
         lines.push(format!("{} {} [{}]", paint.cyan("hint:"), hint.text, hint.code));
     }
     if !fault.output.is_empty() {
-        lines.push(paint.dim("Last lines of output (--log shows all):"));
+        lines.push(paint.dim("Last lines of output (--printed shows all):"));
         lines.extend(fault.output.iter().map(|text| format!("  {text}")));
     }
     lines.join("\n")
