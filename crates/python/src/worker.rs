@@ -53,6 +53,8 @@ const SOCKET: u8 = 3;
 const START_WALL: Duration = Duration::from_secs(120);
 /// How often a run is asked whether it should stop.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often the scratch folder of a reduced sandbox is looked at.
+const SCRATCH_EVERY: Duration = Duration::from_millis(50);
 /// How long a killed run may take to be gone.
 const KILL_WALL: Duration = Duration::from_secs(5);
 /// Data sets a server remembers.
@@ -114,6 +116,8 @@ pub enum Finish {
     Stopped,
     /// Its time was over.
     TimedOut,
+    /// Its processor time was used up.
+    CpuLimit,
 }
 
 /// A run that is over.
@@ -150,9 +154,6 @@ impl Ended {
                     "the process left with code {code} before it was done (os._exit or a library did that)"
                 ),
             ),
-            Finish::Signal(24) => {
-                fault("CpuLimit", "its processor time is used up; --timeout sets the limit".into())
-            }
             Finish::Signal(9) => {
                 fault("Killed", "the system ended it, most likely for want of memory".into())
             }
@@ -160,6 +161,9 @@ impl Ended {
                 fault("Crash", "a library crashed (SIGSEGV), often after input it cannot take".into())
             }
             Finish::Signal(signal) => fault("Crash", format!("ended by signal {signal}")),
+            Finish::CpuLimit => {
+                fault("CpuLimit", "its processor time is used up; --timeout sets the limit".into())
+            }
             Finish::Stopped => fault("Stopped", "it was told to stop".into()),
             Finish::TimedOut => fault("Timeout", "its time was over; --timeout sets the limit".into()),
         }
@@ -282,8 +286,16 @@ impl Worker {
     ) -> Result<Ended, WorkerError> {
         let start = Instant::now();
         let mut cut_short: Option<(Finish, Instant)> = None;
+        let mut looked = start;
         let word = loop {
             let over = start.elapsed() >= limits.wall;
+            if looked.elapsed() >= SCRATCH_EVERY && self.tier != Tier::Full {
+                looked = Instant::now();
+                let overflow = self.confined.as_ref().and_then(Confined::scratch_overflow);
+                if let Some(bytes) = overflow {
+                    watch.broken.get_or_insert(format!("{bytes} bytes are in its scratch folder"));
+                }
+            }
             if cut_short.is_none() {
                 let why = match () {
                     () if over => Some(Finish::TimedOut),
@@ -311,13 +323,22 @@ impl Worker {
         };
         let wall = start.elapsed();
         watch.rest(sink)?;
-        let finish = cut_short.map_or_else(|| finish(word.status), |(why, _)| why);
+        let cpu = Duration::from_micros(word.cpu_us);
+        let finish = match cut_short {
+            Some((why, _)) => why,
+            None => match finish(word.status) {
+                // The kernel's own limit; it kills whoever does not listen.
+                Finish::Signal(24) => Finish::CpuLimit,
+                Finish::Signal(9) if cpu >= limits.cpu => Finish::CpuLimit,
+                other => other,
+            },
+        };
         if finish == Finish::Code(NOT_STARTED) {
             return Err(WorkerError::NotConfined { why: watch.err.text() });
         }
         Ok(Ended {
             finish,
-            cpu: Duration::from_micros(word.cpu_us),
+            cpu,
             wall,
             peak_bytes: word.peak_kib * 1024,
             log: Log { stdout: watch.out.text(), stderr: watch.err.text() },

@@ -396,6 +396,12 @@ impl Confined {
         &mut self.child
     }
 
+    /// In a reduced sandbox: what is in the scratch folder, when that is too much. Asked while the job runs, by
+    /// whoever does not [wait](Self::wait).
+    pub fn scratch_overflow(&self) -> Option<u64> {
+        self.scratch.as_ref().and_then(Scratch::overflow)
+    }
+
     /// Waits for the end.
     ///
     /// # Errors

@@ -218,7 +218,7 @@ def one_process():
         def __exit__(self, *_):
             return None
 
-        def imap(self, function, items):
+        def imap(self, function, items, *_):
             return map(function, items)
 
     backtesting.Pool = Pool

@@ -2,6 +2,7 @@
 //! does break out (or does what it must not) without a sandbox, so that it proves something.
 #![cfg(target_os = "linux")]
 
+mod victims;
 mod world;
 
 use serde_json::{Value, json};
@@ -11,7 +12,8 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use world::{PASSWORD, World, bare, children, job, python, ways};
+use victims::{PASSWORD, World};
+use world::{bare, children, job, python, ways};
 
 /// An attack and how to tell that it succeeded.
 struct Attack<'a> {
