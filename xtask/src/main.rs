@@ -2,6 +2,7 @@
 
 mod ci;
 mod corpus;
+mod package;
 mod pages;
 mod parity;
 mod python;
@@ -21,6 +22,8 @@ cargo xtask COMMAND
            scripts with our package `backtesting` and with the original that PYTHON has, compared
   python-fuzz PYTHON [FIRST:END]
            random accounts and orders through both, compared
+  python-package
+           our `backtesting` package beside the release build, where `tide` finds it
   pages    the demo's report in a real browser
   corpus-check [--list]
            which share of the scripts below corpora/ can be read
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Some("parity") => parity::report(&root()),
         Some("python-parity") => python::corpus(&root(), &arguments[1..]),
         Some("python-fuzz") => python::fuzz(&root(), &arguments[1..]),
+        Some("python-package") => package::lay_out(&root()).map(|folder| println!("{}", folder.display())),
         Some("pages") => pages::check(&root()),
         Some("corpus-run") => release(&root()).and_then(|tide| corpus::run::run(&root(), &tide)),
         Some("crash-loop") => crash_loop(&root(), arguments.get(1).map_or("200", String::as_str)),

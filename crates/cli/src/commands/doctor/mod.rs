@@ -7,7 +7,7 @@ mod workspace;
 
 use super::Context;
 use crate::{
-    args::DoctorArgs,
+    args::{DoctorArgs, PythonArgs},
     exit::{CommandResult, Ending},
     term::Paint,
 };
@@ -28,6 +28,7 @@ const KEYS: [&str; 7] = [
 pub fn run(context: &Context, args: &DoctorArgs) -> CommandResult {
     let mut found = machine::findings(context.workspace.root());
     found.extend(workspace::findings(&context.workspace));
+    found.extend(python());
     found.push(keys());
     if args.online {
         found.extend(online::findings(&args.url));
@@ -45,6 +46,14 @@ pub fn run(context: &Context, args: &DoctorArgs) -> CommandResult {
         context.term.note(&format!("{errors} errors, {warnings} warnings, {} things looked at", found.len()));
     }
     Ok(if worst == State::Error { Ending::Failed } else { Ending::Ok })
+}
+
+fn python() -> Vec<Finding> {
+    let missing = crate::python::missing(&PythonArgs::default());
+    if missing.is_empty() {
+        return vec![Finding::ok("python", "everything that strategies in Python need is there")];
+    }
+    missing.into_iter().map(|line| Finding::info("python", line)).collect()
 }
 
 fn keys() -> Finding {

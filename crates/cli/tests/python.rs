@@ -1,0 +1,186 @@
+//! Python strategies as a person runs them. `TIDE_TEST_PYTHON` names an interpreter with numpy, pandas and
+//! backtesting; without one these tests skip, and say so.
+#![cfg(target_os = "linux")]
+
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn tide(folder: &Path, python: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tide"))
+        .args(args)
+        .current_dir(folder)
+        .env_remove("TIDE_WORKSPACE")
+        .env_remove("TIDE_PYTHON_PACKAGE")
+        .env("TIDE_PYTHON", python)
+        .output()
+        .expect("tide runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("json")).collect()
+}
+
+/// An interpreter that has what scripts need.
+fn python() -> Option<PathBuf> {
+    let named = std::env::var_os("TIDE_TEST_PYTHON").map(PathBuf::from);
+    let found = named.into_iter().chain(["/usr/bin/python3".into()]).find(|python| {
+        let import = ["-c", "import numpy, pandas, backtesting"];
+        Command::new(python).args(import).output().is_ok_and(|o| o.status.success())
+    });
+    if found.is_none() {
+        eprintln!("SKIPPED: set TIDE_TEST_PYTHON to a Python with numpy, pandas and backtesting");
+    }
+    found
+}
+
+fn bars(folder: &Path) {
+    let mut csv = String::from("datetime,open,high,low,close,volume\n");
+    let mut price = 100.0f64;
+    for i in 0..600i64 {
+        let next = price + ((i as f64) / 9.0).sin() * 1.5;
+        let (high, low) = (price.max(next) + 0.5, price.min(next) - 0.5);
+        let (day, minute) = (i / 96 + 1, i % 96 * 15);
+        let time = format!("2023-01-{day:02} {:02}:{:02}:00", minute / 60, minute % 60);
+        csv.push_str(&format!("{time},{price:.2},{high:.2},{low:.2},{next:.2},1\n"));
+        price = next;
+    }
+    std::fs::write(folder.join("X-USD_15m.csv"), csv).expect("writes");
+}
+
+const CROSS: &str = "import pandas as pd
+from backtesting import Backtest, Strategy
+from backtesting.lib import crossover
+
+def mean(x, n):
+    return pd.Series(x).rolling(n).mean()
+
+class Cross(Strategy):
+    fast = 5
+    def init(self):
+        self.quick = self.I(mean, self.data.Close, self.fast)
+        self.calm = self.I(mean, self.data.Close, 20)
+    def next(self):
+        if crossover(self.quick, self.calm):
+            self.buy(tag='up')
+        elif crossover(self.calm, self.quick):
+            self.position.close()
+";
+const WHOLE: &str = "
+if __name__ == '__main__':
+    data = pd.read_csv('/Users/somebody/X.csv', parse_dates=['datetime'], index_col='datetime')
+    data.columns = [c.capitalize() for c in data.columns]
+    bt = Backtest(data, Cross, cash=50_000, commission=.001)
+    print('trades:', bt.run()['# Trades'])
+    bt.run(fast=7)
+";
+const PINE: &str =
+    "//@version=5\nstrategy(\"P\")\nif close > open\n    strategy.entry(\"L\", strategy.long)\n";
+
+#[test]
+fn without_python_the_remedy_is_named() {
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    std::fs::write(folder.path().join("cross.py"), CROSS).expect("writes");
+    let args = ["backtest", "cross.py", "--data", "X-USD_15m.csv"];
+    let out = tide(folder.path(), Path::new("/nowhere/python"), &args);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("tide python setup"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn modules_sweep_resume_and_repeat() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    for (name, script) in [("cross.py", CROSS), ("p.pine", PINE)] {
+        std::fs::write(folder.path().join(name), script).expect("writes");
+    }
+    let run = |args: &[&str]| tide(folder.path(), &python, args);
+    let sweep =
+        ["backtest", "cross.py", "p.pine", "--data", "X-USD_15m.csv", "--sweep", "fast=4..6", "--json"];
+    let first = run(&sweep);
+    assert_eq!(first.status.code(), Some(0), "{}", text(&first.stderr));
+    let all = lines(&first);
+    let own: Vec<&Value> = all.iter().filter(|run| !run["python"].is_null()).collect();
+    assert_eq!((all.len(), own.len()), (4, 3), "beside the Pine script");
+    for run in &own {
+        assert_eq!(
+            (run["bars"].as_u64(), run["rules"]["name"].as_str()),
+            (Some(600), Some("backtesting_py"))
+        );
+        assert_eq!(run["metrics"]["trades"], run["python"]["stats"]["# Trades"]);
+        let ours = run["metrics"]["return_pct"].as_f64().expect("a return");
+        let theirs = run["python"]["stats"]["Return [%]"].as_f64().expect("a return");
+        assert!((ours - theirs).abs() < 1e-9, "{ours} {theirs}");
+    }
+    let again = run(&[&sweep[..], &["--resume"]].concat());
+    assert!(lines(&again).iter().all(|run| run["reused"] == true), "nothing is repeated");
+    let id = own[0]["run"].as_str().expect("an id");
+    let rerun = run(&["rerun", id]);
+    assert!(rerun.status.success() && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
+    let csv = run(&["export", id, "--format", "csv", "-o", "-"]);
+    assert!(text(&csv.stdout).contains(",up,"), "{}", text(&csv.stdout));
+    let shown = run(&["show", id]);
+    assert!(text(&shown.stdout).contains("As the library reports it"));
+}
+
+#[test]
+fn whole_scripts_leave_all_their_runs_and_their_output() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    std::fs::write(folder.path().join("whole.py"), format!("{CROSS}{WHOLE}")).expect("writes");
+    let run = |args: &[&str]| tide(folder.path(), &python, args);
+    let out = run(&["backtest", "whole.py", "--data", "X-USD_15m.csv", "--json"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let all = lines(&out);
+    assert_eq!(all.len(), 2);
+    assert_ne!(all[0]["run"], all[1]["run"]);
+    let first = all.iter().find(|run| run["python"]["number"] == 0).expect("the first");
+    let notes = first["python"]["notes"].to_string();
+    assert!(notes.contains("answered with X-USD 15"), "{notes}");
+    let id = first["run"].as_str().expect("an id");
+    let log = run(&["show", id, "--log"]);
+    assert_eq!(text(&log.stdout), format!("trades: {}\n", first["metrics"]["trades"]));
+    let second = all.iter().find(|run| run["python"]["number"] == 1).expect("the second");
+    let rerun = run(&["rerun", second["run"].as_str().expect("an id")]);
+    assert!(rerun.status.success() && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
+}
+
+#[test]
+fn failures_say_what_it_takes_to_mend_them() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let bad = format!("print('begins')\n{}", CROSS.replace("self.buy(tag='up')", "self.buy(size=2.5)"));
+    for (name, script) in
+        [("bad.py", bad.as_str()), ("cut.py", "class X(\n"), ("slow.py", "while True: pass\n")]
+    {
+        std::fs::write(folder.path().join(name), script).expect("writes");
+    }
+    let args =
+        ["backtest", "bad.py", "cut.py", "slow.py", "--data", "X-USD_15m.csv", "--timeout", "2s", "--json"];
+    let out = tide(folder.path(), &python, &args);
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out.stderr));
+    let all = lines(&out);
+    let of = |name: &str| all.iter().find(|run| run["strategy"] == name).expect("a run");
+    let fault = &of("bad")["python"]["fault"];
+    assert_eq!(
+        (fault["type"].as_str(), fault["hint"]["code"].as_str()),
+        (Some("AssertionError"), Some("fractional-size"))
+    );
+    let line = fault["line"].as_u64().expect("a line");
+    let source = bad.lines().nth(line as usize - 1).expect("its source");
+    assert!(source.contains("size=2.5") && fault["context"].to_string().contains("size=2.5"));
+    assert_eq!(fault["output"][0], "begins");
+    let cut = of("cut");
+    assert!(cut["status"] == "failed" && cut["diagnostics"][0]["code"] == "cut-off", "{cut}");
+    assert_eq!(of("slow")["status"], "timeout");
+}
