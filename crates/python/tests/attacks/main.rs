@@ -6,6 +6,7 @@
 #[path = "../../../sandbox/tests/attacks/victims.rs"]
 mod victims;
 #[path = "../runs/world.rs"]
+#[allow(dead_code, reason = "the tests of runs use more of it")]
 mod world;
 
 use serde_json::{Value, json};
