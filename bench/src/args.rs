@@ -43,6 +43,8 @@ pub enum Case {
     Sweep,
     /// One SMA cross with statistics.
     Single,
+    /// Strategies written for backtesting.py, on our Python package and on the original.
+    Python,
     /// CSV with dates to columns.
     Ingest,
     /// Batch throughput of one worker and of two.
@@ -58,7 +60,7 @@ pub enum Case {
 impl Case {
     /// Itself, or all that there are.
     pub fn each(self) -> Vec<Self> {
-        let all = [Self::Sweep, Self::Single, Self::Ingest, Self::Scale, Self::Sched, Self::Ta];
+        let all = [Self::Sweep, Self::Single, Self::Python, Self::Ingest, Self::Scale, Self::Sched, Self::Ta];
         if self == Self::All { all.to_vec() } else { vec![self] }
     }
 }

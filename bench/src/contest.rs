@@ -139,13 +139,22 @@ impl Setup {
         }
     }
 
-    /// A rival's script; nothing when there are no rivals at all.
-    pub fn rival(&self, name: &str, script: &str, arguments: &[&str]) -> Option<Entry> {
+    /// A rival's script, or with a `package` of ours on its path one of ours; nothing when there are no rivals at all.
+    pub fn rival(
+        &self,
+        name: &str,
+        script: &str,
+        arguments: &[&str],
+        package: Option<&Path>,
+    ) -> Option<Entry> {
         let python = self.python.as_ref()?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals").join(script);
         let mut command = Command::new(python);
-        command.arg("-B").arg(script).args(arguments);
-        Some(Entry { name: name.into(), ours: false, base: false, outcome: measure(command) })
+        command.arg("-B").arg(script).args(arguments).env_remove("PYTHONPATH");
+        if let Some(package) = package {
+            command.env("PYTHONPATH", package);
+        }
+        Some(Entry { name: name.into(), ours: package.is_some(), base: false, outcome: measure(command) })
     }
 }
 

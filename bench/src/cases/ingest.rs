@@ -34,7 +34,7 @@ pub fn compare(setup: &Setup) -> Result<Vec<Comparison>, String> {
         program(path, &truth),
     ];
     for name in ["pyarrow", "duckdb", "polars", "pandas"] {
-        entries.extend(setup.rival(name, "ingest.py", &[name, path, "2"]).map(equal));
+        entries.extend(setup.rival(name, "ingest.py", &[name, path, "2"], None).map(equal));
     }
     let mut comparison = Comparison {
         title: format!("Ingest: {} MB of CSV with dates", bytes / 1_000_000),

@@ -2,6 +2,7 @@
 
 mod ingest;
 mod market;
+mod python;
 mod scale;
 mod sched;
 mod single;
@@ -16,6 +17,7 @@ pub fn run(case: Case, setup: &Setup) -> Result<Vec<Comparison>, String> {
     match case {
         Case::Sweep => sweep::compare(setup),
         Case::Single => single::compare(setup),
+        Case::Python => python::compare(setup),
         Case::Ingest => ingest::compare(setup),
         Case::Scale => scale::compare(setup),
         Case::Sched => sched::compare(),

@@ -21,10 +21,11 @@ pub fn compare(setup: &Setup) -> Result<Vec<Comparison>, String> {
         setup.own(WITH_TEXT, "single", &[data, "text"]).check(right).into_base(),
         setup.own(WITHOUT, "single", &[data, "program"]).check(right),
     ];
-    entries.extend(setup.rival("RaptorBT", "raptor.py", &["single", data]).map(|e| e.check(right)));
-    entries
-        .extend(setup.rival("vectorbt with stats", "vector.py", &["single", data]).map(|e| e.check(right)));
-    let python = setup.rival("backtesting.py", "backtesting_py.py", &["single", data]);
+    entries.extend(setup.rival("RaptorBT", "raptor.py", &["single", data], None).map(|e| e.check(right)));
+    entries.extend(
+        setup.rival("vectorbt with stats", "vector.py", &["single", data], None).map(|e| e.check(right)),
+    );
+    let python = setup.rival("backtesting.py", "backtesting_py.py", &["single", data], None);
     entries.extend(python.map(|e| e.check(|r| has_entries(r, setup.known))));
     let mut comparison = Comparison {
         title: format!("One run: SMA cross 10/30 over {bars} bars"),

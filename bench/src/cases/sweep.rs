@@ -35,10 +35,10 @@ pub fn compare(setup: &Setup) -> Result<Vec<Comparison>, String> {
         own("springtide, two workers, TradingView's rules", "tradingview", "2").check(is_complete),
         equal(recorded(data)),
     ];
-    entries.extend(setup.rival(RIVAL, "raptor.py", &["sweep", data]).map(equal));
-    entries.extend(setup.rival("vectorbt", "vector.py", &["sweep", data, "plain"]).map(equal));
+    entries.extend(setup.rival(RIVAL, "raptor.py", &["sweep", data], None).map(equal));
+    entries.extend(setup.rival("vectorbt", "vector.py", &["sweep", data, "plain"], None).map(equal));
     let statistics = ["sweep", data, "statistics"];
-    entries.extend(setup.rival("vectorbt + Sharpe, drawdown", "vector.py", &statistics).map(equal));
+    entries.extend(setup.rival("vectorbt + Sharpe, drawdown", "vector.py", &statistics, None).map(equal));
     let mut comparison = Comparison {
         title: format!("Sweep: {} SMA crosses over {bars} bars", combinations().len()),
         note: "From script and arrays in memory to the statistics of every run; RaptorBT and springtide give all \

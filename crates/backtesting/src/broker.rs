@@ -3,6 +3,7 @@
 use super::{
     cell::Locked,
     data::Data,
+    extras::unknown,
     numpy,
     order::Order,
     position::Position,
@@ -12,7 +13,7 @@ use super::{
 };
 use pyo3::{
     PyTraverseError, PyVisit,
-    exceptions::{PyAssertionError, PyAttributeError, PyValueError},
+    exceptions::{PyAssertionError, PyValueError},
     intern,
     prelude::*,
     types::{PyDict, PyList, PyString, PyTuple},
@@ -298,7 +299,7 @@ impl Broker {
     }
 
     fn __getattr__(&self, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
-        Err(PyAttributeError::new_err(format!("'_Broker' object has no attribute '{name}'")))
+        Err(unknown("_Broker", name))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -28,7 +28,7 @@ impl Extras {
         {
             return Ok(value.unbind());
         }
-        Err(PyAttributeError::new_err(format!("'{}' object has no attribute '{name}'", <T as PyClass>::NAME)))
+        Err(unknown(<T as PyClass>::NAME, name))
     }
 
     /// Sets an attribute, on the object itself where its class has the name.
@@ -58,4 +58,30 @@ impl Extras {
             *dict = None;
         }
     }
+}
+
+/// The original's exception for an unknown name, with what was probably meant.
+pub fn unknown(kind: &str, name: &Bound<'_, PyString>) -> PyErr {
+    let meant = hint(kind, &name.to_string_lossy()).map_or(String::new(), |hint| format!("; {hint}"));
+    PyAttributeError::new_err(format!("'{kind}' object has no attribute '{name}'{meant}"))
+}
+
+/// Names that public scripts use though they never existed.
+fn hint(kind: &str, name: &str) -> Option<&'static str> {
+    Some(match (kind, name) {
+        (
+            "Position",
+            "entry_price" | "entry_time" | "entry_bar" | "avg_price" | "price" | "sl" | "tp" | "trades"
+            | "tag",
+        ) => "a position is all open trades together: ask one of them, `self.trades[-1]`",
+        ("Position", "pnl" | "profit" | "unrealized_pnl") | ("Trade", "pnl" | "profit") => {
+            "it is called `pl`"
+        }
+        ("Position" | "Trade", "pnl_pct" | "return_pct") => "it is called `pl_pct`",
+        ("_Broker", "cash" | "get_cash" | "getcash" | "starting_cash" | "initial_cash") => "there is `_cash`",
+        ("_Broker", "getvalue" | "get_value" | "get_equity" | "portfolio_value" | "_value") => {
+            "there is `self.equity`"
+        }
+        _ => return None,
+    })
 }

@@ -1,7 +1,7 @@
 //! The main loop.
 
 use super::{
-    broker::{Broker, refused, warn},
+    broker::{Broker, refused, text as number, warn},
     data::Data,
     numpy,
     views::{Held, View},
@@ -151,6 +151,13 @@ fn after_step(py: Python<'_>, broker: &Broker, seen: &mut usize) -> PyResult<()>
                     "time={bar}: the stop loss or take profit of an order that filled within the bar lies in the same \
                      bar; which came first is unknown, so it waits for the next bar."
                 ),
+                Notice::BracketNoPrice { bar, price } => {
+                    return Err(PyAssertionError::new_err(format!(
+                        "Make sure 0 < price < inf! price: {} (time={bar}: an order filled whose sl or tp is no price; \
+                         they are prices, not distances)",
+                        number(price)
+                    )));
+                }
                 Notice::OrderOfClosedTrade { bar, .. } => {
                     return Err(PyAssertionError::new_err(format!(
                         "time={bar}: a stop loss or take profit was set on a trade that was closed already, \

@@ -3,9 +3,9 @@
 use super::{broker::Broker, data::Data, order::Order, position::Position};
 use pyo3::{
     Borrowed, PyTraverseError, PyVisit,
-    exceptions::{PyAttributeError, PyTypeError, PyValueError},
+    exceptions::{PyAttributeError, PyValueError},
     prelude::*,
-    types::{PyDict, PyString, PyTuple},
+    types::{PyDict, PyFloat, PyInt, PyString, PyTuple},
 };
 use springtide_engine::backtesting_py::FULL_SIZE;
 use std::sync::OnceLock;
@@ -42,9 +42,9 @@ impl<'py> FromPyObject<'_, 'py> for Size {
     type Error = PyErr;
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if given.is_none() || given.is_instance_of::<PyString>() {
-            let kind = given.get_type().name()?.to_string();
-            return Err(PyTypeError::new_err(format!("order size is of type '{kind}': give a number")));
+        // What is no plain number is compared as one, and says itself why it cannot be.
+        if !given.is_instance_of::<PyFloat>() && !given.is_instance_of::<PyInt>() {
+            given.gt(0)?;
         }
         number(&given).map(Self::Given)
     }
@@ -67,7 +67,7 @@ fn check_size(size: f64) -> PyResult<f64> {
 /// As Python's `float` takes it: numbers, arrays that stand for one, text.
 fn number(given: &Bound<'_, PyAny>) -> PyResult<f64> {
     if given.is_instance_of::<PyString>() {
-        return given.py().get_type::<pyo3::types::PyFloat>().call1((given,))?.extract();
+        return given.py().get_type::<PyFloat>().call1((given,))?.extract();
     }
     given.extract()
 }

@@ -226,7 +226,7 @@ def test_unknown_names():
         if len(s.data) != 8:
             return
         for owner, text in (
-            (s.position, "'Position' object has no attribute 'entry_price'"), (s.orders, "'tuple' object has no attribute"),
+            (s.position, "'Position' object has no attribute 'entry_price'; "), (s.orders, "'tuple' object has no attribute"),
             (s.trades[0], "'Trade' object has no attribute"), (s.data, "Column 'entry_price' not in data"),
             (s.data.Close, "'_Array' object has no attribute"), (s._broker, "'_Broker' object has no attribute"),
             (s, "'Probe' object has no attribute"),
@@ -267,6 +267,15 @@ def test_refused_orders():
         assert s.orders[0].tag == ("any", "object") and s.orders[0] is s.orders[0]
 
     within(act)
+
+
+def test_levels_that_are_no_price_fail_when_the_order_fills():
+    def act(s):
+        if len(s.data) == 5:
+            s.buy(size=3, sl=-0.05)
+
+    with raises(AssertionError, "Make sure 0 < price < inf! price: -0.05"):
+        within(act)
 
 
 def test_settings_and_data():

@@ -115,7 +115,7 @@ def _series(results, index, strategy, trades):
         if isinstance(value, tuple):
             rows[name] = pd.Timedelta(value[1], value[0])
     # Where all was lost, the original's means are a whole zero, which prints as one.
-    if results["equity"][-1] <= 0 and "CAGR [%]" in rows:
+    if results["equity"][-1] <= 0 and "CAGR [%]" in rows and rows["Return (Ann.) [%]"] == 0:
         rows["Return (Ann.) [%]"] = 0
     if len(trades) and "CAGR [%]" not in rows:
         rows["Max. Trade Duration"] = trades["Duration"].max()

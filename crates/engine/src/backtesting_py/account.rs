@@ -57,6 +57,11 @@ impl Sim<'_> {
         });
         self.open.push(id);
         self.cash -= self.config.commission.fee(o.size, o.price);
+        for price in [o.tp, o.sl].into_iter().flatten() {
+            if !(price > 0.0 && price < f64::INFINITY) {
+                self.notices.push(Notice::BracketNoPrice { bar: self.now, price });
+            }
+        }
         // The target joins the back of the queue, the stop loss its front.
         if let Some(tp) = o.tp {
             self.place_take_profit(id, tp);

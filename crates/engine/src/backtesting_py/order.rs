@@ -309,6 +309,14 @@ pub enum Notice {
         /// Margin available at that moment, money.
         margin_available: f64,
     },
+    /// An entry filled whose stop loss or take profit is no price: not above zero, or infinite. The original fails
+    /// here.
+    BracketNoPrice {
+        /// Bar of the entry.
+        bar: usize,
+        /// The level.
+        price: f64,
+    },
     /// A stop loss or take profit that was set on a trade after its end was touched. The original fails here.
     OrderOfClosedTrade {
         /// Bar on which it was touched.

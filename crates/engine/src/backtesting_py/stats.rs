@@ -426,7 +426,8 @@ fn geometric_mean(returns: &[f64]) -> f64 {
     if growth().any(|g| g <= 0.0) {
         return 0.0;
     }
-    mean(growth().map(f64::ln)).exp() - 1.0
+    let logs: Vec<f64> = growth().map(f64::ln).collect();
+    (sum(&logs) / logs.len() as f64).exp() - 1.0
 }
 
 /// Sample variance; NaN of fewer than two values.
@@ -434,8 +435,26 @@ fn variance(values: &[f64]) -> f64 {
     if values.len() < 2 {
         return f64::NAN;
     }
-    let mean = mean(values.iter().copied());
-    values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (values.len() - 1) as f64
+    let mean = sum(values) / values.len() as f64;
+    let squares: Vec<f64> = values.iter().map(|v| (v - mean) * (v - mean)).collect();
+    sum(&squares) / (values.len() - 1) as f64
+}
+
+/// Summed as numpy sums, in halves down to blocks of eight lanes: a volatility is the difference of two numbers
+/// that are nearly the same, and shows the last bits.
+fn sum(values: &[f64]) -> f64 {
+    if values.len() > 128 {
+        let half = values.len() / 2;
+        let (first, second) = values.split_at(half - half % 8);
+        return sum(first) + sum(second);
+    }
+    let (blocks, rest) = values.as_chunks::<8>();
+    let lanes = blocks.iter().copied().reduce(|mut lanes, block| {
+        lanes.iter_mut().zip(block).for_each(|(lane, v)| *lane += v);
+        lanes
+    });
+    let start = lanes.map_or(0.0, |l| ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7])));
+    rest.iter().fold(start, |sum, v| sum + v)
 }
 
 /// NaN of nothing.
