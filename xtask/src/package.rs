@@ -21,16 +21,29 @@ pub fn lay_out(root: &Path) -> Result<PathBuf, String> {
     if target.exists() {
         fs::remove_dir_all(&target).map_err(error(&target))?;
     }
-    fs::create_dir_all(&target).map_err(error(&target))?;
-    let sources = root.join("crates/backtesting/python/backtesting");
-    for entry in fs::read_dir(&sources).map_err(error(&sources))?.flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|e| e == "py") {
-            fs::copy(&path, target.join(entry.file_name())).map_err(error(&path))?;
-        }
-    }
+    copy_sources(&root.join("crates/backtesting/python/backtesting"), &target)
+        .map_err(|(path, e)| format!("{}: {e}", path.display()))?;
     let name = format!("{}backtesting_native{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let library = release.join(name);
     fs::copy(&library, target.join("_native.abi3.so")).map_err(error(&library))?;
     Ok(release.join("python"))
+}
+
+/// The Python files of a folder and the folders in it.
+fn copy_sources(from: &Path, to: &Path) -> Result<(), (PathBuf, std::io::Error)> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |e| (path, e)
+    };
+    fs::create_dir_all(to).map_err(at(to))?;
+    for entry in fs::read_dir(from).map_err(at(from))? {
+        let path = entry.map_err(at(from))?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() && path.file_name().is_some_and(|n| n != "__pycache__") {
+            copy_sources(&path, &target)?;
+        } else if path.extension().is_some_and(|e| e == "py") {
+            fs::copy(&path, &target).map_err(at(&path))?;
+        }
+    }
+    Ok(())
 }

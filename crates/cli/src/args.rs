@@ -362,7 +362,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub trades: usize,
     /// Print what its script printed, and nothing else.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long = "log", conflicts_with = "json")]
     pub printed: bool,
     /// One JSON object with everything.
     #[arg(long)]
