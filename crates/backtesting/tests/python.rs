@@ -1,6 +1,6 @@
 //! The package in a real interpreter: `api.py`, with the library of this build beside the package's files.
 //!
-//! Runs where a Python with numpy and pandas is found (`SPRINGTIDE_PYTHON`, else `python3`), and says so where not.
+//! Runs where a Python with numpy and pandas is found (`TIDE_TEST_PYTHON`, else `python3`), and says so where not.
 
 use std::{
     env, fs,
@@ -10,11 +10,11 @@ use std::{
 
 #[test]
 fn the_package_keeps_its_promises() {
-    let python = env::var("SPRINGTIDE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = env::var("TIDE_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let probe = "import sys, numpy, pandas; assert sys.version_info >= (3, 10)";
     if !Command::new(&python).args(["-c", probe]).output().is_ok_and(|o| o.status.success()) {
         eprintln!(
-            "SKIPPED: {python} is no Python 3.10 or later with numpy and pandas; name one in SPRINGTIDE_PYTHON"
+            "SKIPPED: {python} is no Python 3.10 or later with numpy and pandas; name one in TIDE_TEST_PYTHON"
         );
         return;
     }
