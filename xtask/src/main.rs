@@ -17,7 +17,8 @@ const HELP: &str = "\
 cargo xtask COMMAND
   ci       everything that must hold before a change lands
   tidy     the rooms' promises: dependencies, purity, file sizes
-  parity   our trades beside exported TradingView lists in corpora/
+  parity [NAME]
+           our trades beside exported TradingView lists in corpora/; of one probe, what differs
   python-parity SCRIPTS DATA.csv PYTHON [OPTIONS of crates/backtesting/tests/parity/corpus.py]
            scripts with our package `backtesting` and with the original that PYTHON has, compared
   python-fuzz PYTHON [FIRST:END]
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
             0 => Ok(()),
             n => Err(format!("{}\n{n} broken promises", broken.join("\n"))),
         }),
-        Some("parity") => parity::report(&root()),
+        Some("parity") => parity::report(&root(), arguments.get(1).map(String::as_str)),
         Some("python-parity") => python::corpus(&root(), &arguments[1..]),
         Some("python-fuzz") => python::fuzz(&root(), &arguments[1..]),
         Some("python-package") => package::lay_out(&root()).map(|folder| println!("{}", folder.display())),

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// Version that goes into run ids: numbers may change between versions, so runs of another version are
 /// other runs. The last number is raised with every change after which a run may come out differently.
-pub const ENGINE_VERSION: &str = concat!("springtide ", env!("CARGO_PKG_VERSION"), " numbers 2");
+pub const ENGINE_VERSION: &str = concat!("springtide ", env!("CARGO_PKG_VERSION"), " numbers 3");
 
 /// What the command line changes in a script's account.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -49,8 +49,9 @@ impl Grid {
     #[inline]
     pub fn down(&self, x: f64) -> f64 {
         let steps = self.steps(x);
-        // Beyond 1e5 steps the slack stays at 1e-4 of one: it forgives rounding, it must not add quantity.
-        self.value(floor(steps + 1e-9 * steps.abs().clamp(1.0, 1e5)))
+        // Beyond 1e4 steps the slack stays at 1e-5 of one: it forgives rounding, it must not add quantity. TradingView
+        // has been seen to take 955,517.99992 steps for 955,517.
+        self.value(floor(steps + 1e-9 * steps.abs().clamp(1.0, 1e4)))
     }
 
     /// The multiple above or below; within 1e-4 of a step counts as on the grid, for a level computed as
@@ -79,6 +80,7 @@ mod tests {
     fn lots_are_rounded_down_in_decimal() {
         let tenths = Grid::new(0.1);
         assert_eq!([0.3, 0.35, 0.299, 1e17].map(|x| tenths.down(x)), [0.3, 0.3, 0.2, 1e17]);
+        assert_eq!(tenths.down(95_551.799_992_4), 95_551.7);
         assert_eq!(Grid::new(3.0).down(10.0), 9.0);
         assert_eq!(Grid::new(1e-4).down(547.61789), 547.6178);
     }
