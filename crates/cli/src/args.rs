@@ -128,10 +128,10 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "MONEY")]
     pub cash: Option<f64>,
     /// `0.1%`, `0.5/contract` or `1/order`, per side, overriding the script's.
-    #[arg(long, value_name = "FEE", value_parser = crate::commands::money::commission)]
+    #[arg(long, value_name = "FEE", value_parser = springtide_engine::Commission::parse)]
     pub commission: Option<springtide_engine::Commission>,
     /// Ticks (`2`) or percent (`0.05%`) lost by market and stop fills, overriding the script's.
-    #[arg(long, value_name = "SLIP", value_parser = crate::commands::money::slippage)]
+    #[arg(long, value_name = "SLIP", value_parser = springtide_engine::Slippage::parse)]
     pub slippage: Option<springtide_engine::Slippage>,
     /// Set an input of the script: its title or variable name.
     #[arg(long = "set", value_name = "NAME=V")]

@@ -26,6 +26,30 @@ pub enum Commission {
     PerOrder(f64),
 }
 
+impl Commission {
+    /// Reads `0.1%`, `0.5/contract`, `1/order`; the error says what to write.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let help = "write `0.1%`, `0.5/contract` or `1/order`";
+        let number = |t: &str| not_negative(t).map_err(|why| format!("{why}; {help}"));
+        if let Some(t) = text.strip_suffix('%') {
+            number(t).map(Self::Percent)
+        } else if let Some(t) = text.strip_suffix("/contract") {
+            number(t).map(Self::PerContract)
+        } else if let Some(t) = text.strip_suffix("/order") {
+            number(t).map(Self::PerOrder)
+        } else {
+            Err(format!("`{text}` does not say what it is a fee on; {help}"))
+        }
+    }
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err(format!("`{text}` is no number of 0 or more")),
+    }
+}
+
 /// What market and stop fills lose against the trader; limits lose nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "value")]
@@ -34,6 +58,19 @@ pub enum Slippage {
     Ticks(f64),
     /// So many percent of the price.
     Percent(f64),
+}
+
+impl Slippage {
+    /// Reads `2` (ticks), `2t`, `2 ticks`, `0.05%`; the error says what to write.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if let Some(t) = text.strip_suffix('%') {
+            return not_negative(t).map(Self::Percent);
+        }
+        let t = text.trim_end_matches("ticks").trim_end_matches('t').trim();
+        not_negative(t)
+            .map(Self::Ticks)
+            .map_err(|why| format!("{why}; write ticks (`2`) or percent (`0.05%`)"))
+    }
 }
 
 /// Settings of the simulated account.
@@ -80,5 +117,21 @@ impl Default for Account {
             limit_verify_ticks: 0,
             risk_free_rate: 2.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fees_and_slips() {
+        assert_eq!(Commission::parse("0.1%"), Ok(Commission::Percent(0.1)));
+        assert_eq!(Commission::parse("0.5/contract"), Ok(Commission::PerContract(0.5)));
+        assert_eq!(Commission::parse("1/order"), Ok(Commission::PerOrder(1.0)));
+        assert!(["1", "-1%", "nan%"].iter().all(|t| Commission::parse(t).is_err()));
+        assert_eq!(Slippage::parse("2"), Ok(Slippage::Ticks(2.0)));
+        assert_eq!(Slippage::parse("2 ticks"), Ok(Slippage::Ticks(2.0)));
+        assert_eq!(Slippage::parse("0.05%"), Ok(Slippage::Percent(0.05)));
     }
 }

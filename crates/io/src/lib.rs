@@ -26,6 +26,8 @@ mod tick;
 pub mod ticks;
 pub mod ws;
 
+#[doc(hidden)]
+pub use bar_file::fuzz_bar_file;
 pub use bar_file::{BarFile, BarMeta, content_hash, write_bars};
 pub use gaps::find_gaps;
 #[doc(hidden)]

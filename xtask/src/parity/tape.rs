@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 /// A closed trade: times in epoch minutes, prices in ticks, quantity in millionths or 0 where it is not compared.
 pub type Fill = (i64, i64, i64, i64, i64);
 
+/// One side of a trade: time, price, quantity.
+type Half = (i64, i64, i64);
+
 /// How an export writes times and prices.
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
@@ -28,7 +31,7 @@ impl Format {
 
     /// Closed trades of an export: two rows each; the last may still be open and is left out.
     pub fn read(&self, text: &str) -> Vec<Fill> {
-        let mut halves: BTreeMap<u32, [Option<(i64, i64, i64)>; 2]> = BTreeMap::new();
+        let mut halves: BTreeMap<u32, [Option<Half>; 2]> = BTreeMap::new();
         for line in text.lines().skip(1) {
             let cells: Vec<&str> = line.split(',').collect();
             let (Some(number), Some(kind), Some(time)) = (

@@ -1,31 +1,6 @@
-//! Reads fees, slippage, durations and times from the command line.
+//! Reads durations and times from the command line.
 
-use springtide_engine::{Commission, Slippage};
 use std::time::Duration;
-
-/// `0.1%`, `0.5/contract`, `1/order`.
-pub fn commission(text: &str) -> Result<Commission, String> {
-    let help = "write `0.1%`, `0.5/contract` or `1/order`";
-    let number = |t: &str| positive(t).map_err(|why| format!("{why}; {help}"));
-    if let Some(t) = text.strip_suffix('%') {
-        number(t).map(Commission::Percent)
-    } else if let Some(t) = text.strip_suffix("/contract") {
-        number(t).map(Commission::PerContract)
-    } else if let Some(t) = text.strip_suffix("/order") {
-        number(t).map(Commission::PerOrder)
-    } else {
-        Err(format!("`{text}` does not say what it is a fee on; {help}"))
-    }
-}
-
-/// `2` (ticks), `2t`, `2 ticks`, `0.05%`.
-pub fn slippage(text: &str) -> Result<Slippage, String> {
-    if let Some(t) = text.strip_suffix('%') {
-        return positive(t).map(Slippage::Percent);
-    }
-    let t = text.trim_end_matches("ticks").trim_end_matches('t').trim();
-    positive(t).map(Slippage::Ticks).map_err(|why| format!("{why}; write ticks (`2`) or percent (`0.05%`)"))
-}
 
 /// `500ms`, `30s`, `2m`, `1h`; bare numbers are seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -69,17 +44,6 @@ fn positive(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fees_and_slips() {
-        assert_eq!(commission("0.1%"), Ok(Commission::Percent(0.1)));
-        assert_eq!(commission("0.5/contract"), Ok(Commission::PerContract(0.5)));
-        assert_eq!(commission("1/order"), Ok(Commission::PerOrder(1.0)));
-        assert!(commission("1").is_err() && commission("-1%").is_err() && commission("nan%").is_err());
-        assert_eq!(slippage("2"), Ok(Slippage::Ticks(2.0)));
-        assert_eq!(slippage("2 ticks"), Ok(Slippage::Ticks(2.0)));
-        assert_eq!(slippage("0.05%"), Ok(Slippage::Percent(0.05)));
-    }
 
     #[test]
     fn durations_and_times() {

@@ -209,6 +209,16 @@ pub fn write_bars(path: &Path, bars: &BarsView<'_>, meta: &BarMeta) -> Result<Co
     writer.finish(meta, path).map_err(io_error)
 }
 
+/// Reads arbitrary bytes as a bar file and touches all that it says it holds. For fuzzing.
+#[doc(hidden)]
+pub fn fuzz_bar_file(data: &[u8]) {
+    if let Ok(file) = BarFile::parse(Buffer::from(data)) {
+        let bars = file.view().len();
+        let sum = content_hash(&file.view(), file.meta.timeframe);
+        assert_eq!((file.verify(), file.time.len()), (sum == file.hash, bars));
+    }
+}
+
 pub(crate) fn damaged(path: &Path, problem: String) -> ImportError {
     let problem = format!("{problem}; the file is damaged or no bar file: import its source again");
     ImportError::Damaged { path: path.to_owned(), problem }
