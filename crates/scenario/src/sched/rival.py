@@ -25,7 +25,7 @@ def threads():
     with ThreadPoolExecutor(2) as pool:
         start = time.perf_counter()
         total = sum(f.result() for f in [pool.submit(empty, n) for n in range(jobs)])
-        work = time.perf_counter() - start
+        work, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
         times = []
         for _ in range(probes):
             waiting = flood_ahead(pool)
@@ -33,7 +33,7 @@ def threads():
             pool.submit(empty, 0).result()
             times.append(time.perf_counter() - asked)
             [f.result() for f in waiting]
-    return total, work, times
+    return total, work, used, times
 
 
 async def spin():
@@ -47,7 +47,7 @@ async def spin():
     total = 0
     for first in range(0, jobs, 10000):
         total += sum(await asyncio.gather(*(asyncio.create_task(one(n)) for n in range(first, min(first + 10000, jobs)))))
-    work = time.perf_counter() - start
+    work, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
     times = []
     for _ in range(probes):
         waiting = [asyncio.create_task(hold()) for _ in range(FLOOD)]
@@ -55,12 +55,11 @@ async def spin():
         await asyncio.create_task(one(0))
         times.append(time.perf_counter() - asked)
         await asyncio.gather(*waiting)
-    return total, work, times
+    return total, work, used, times
 
 
-total, work, times = threads() if way == "threads" else asyncio.run(spin())
+total, work, used, times = threads() if way == "threads" else asyncio.run(spin())
 times.sort()
-used = resource.getrusage(resource.RUSAGE_SELF)
 ms = [round(t * 1e3, 4) for t in times]
 print(json.dumps({"work_s": work, "n": jobs, "sum": total, "ms": ms, "cpu_user_s": used.ru_utime,
                   "cpu_sys_s": used.ru_stime, "rss_mb": used.ru_maxrss / 1024}))
