@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 
 const BAR_HEIGHT: f64 = 22.0;
 const NAME_WIDTH: f64 = 230.0;
-const BAR_WIDTH: f64 = 560.0;
+/// Longest bar of a chart that has the page's width, and of two side by side.
+const WIDE: f64 = 560.0;
+const HALF: f64 = 250.0;
 const VALUE_WIDTH: f64 = 110.0;
 
 /// A page of one or more reports; `made` says when and by what command.
@@ -61,16 +63,17 @@ fn section(report: &Report) -> String {
         escape(report.work),
         escape(report.check)
     );
-    out += &bars(report, &format!("Throughput, {unit}/s"), |f| Some(f.per_s), true);
+    out += &bars(report, &format!("Throughput, {unit}/s"), |f| Some(f.per_s), true, WIDE);
     out += "<div class=charts>";
-    out += &bars(report, "Latency p50, ms", |f| f.latency.map(|l| l.p50_ms), false);
-    out += &bars(report, "Latency p99, ms", |f| f.latency.map(|l| l.p99_ms), false);
-    out += &bars(report, "Peak memory, MB", |f| Some(f.peak_memory as f64 / 1e6), false);
+    out += &bars(report, "Latency p50, ms", |f| f.latency.map(|l| l.p50_ms), false, HALF);
+    out += &bars(report, "Latency p99, ms", |f| f.latency.map(|l| l.p99_ms), false, HALF);
+    out += &bars(report, "Peak memory, MB", |f| Some(f.peak_memory as f64 / 1e6), false, HALF);
     out += &bars(
         report,
         &format!("Processor time per item ({unit}), µs"),
         |f| Some(f.cpu_s / f.items * 1e6),
         false,
+        HALF,
     );
     out += "</div>";
     if !report.latency_of.is_empty() {
@@ -87,7 +90,13 @@ fn section(report: &Report) -> String {
 }
 
 /// A bar chart as SVG, lengths by logarithm where the values span more than two orders.
-fn bars(report: &Report, title: &str, read: impl Fn(&Figures) -> Option<f64>, more: bool) -> String {
+fn bars(
+    report: &Report,
+    title: &str,
+    read: impl Fn(&Figures) -> Option<f64>,
+    more: bool,
+    longest: f64,
+) -> String {
     let rows: Vec<(&Row, f64)> = report
         .rows
         .iter()
@@ -101,10 +110,10 @@ fn bars(report: &Report, title: &str, read: impl Fn(&Figures) -> Option<f64>, mo
     }
     let logarithmic = most / least > 100.0;
     let length = |x: f64| match logarithmic {
-        true => BAR_WIDTH * ((x / least).log10() + 0.3) / ((most / least).log10() + 0.3),
-        false => BAR_WIDTH * x / most,
+        true => longest * ((x / least).log10() + 0.3) / ((most / least).log10() + 0.3),
+        false => longest * x / most,
     };
-    let width = NAME_WIDTH + BAR_WIDTH + VALUE_WIDTH;
+    let width = NAME_WIDTH + longest + VALUE_WIDTH;
     let height = rows.len() as f64 * BAR_HEIGHT;
     let scale = if logarithmic { ", logarithmic" } else { "" };
     let better = if more { "longer is better" } else { "shorter is better" };
