@@ -8,40 +8,36 @@ from ._strategy import Strategy
 class SignalStrategy(Strategy):
     """Trades by vectors: call `set_signal` in `init`."""
 
-    __entry_signal = None
-    __exit_signal = None
+    __entries = None
+    __exits = None
 
     def set_signal(self, entry_size, exit_portion=None, *, plot=True):
         """`entry_size`: an order's size for each bar, negative for short, zero or NaN for none. `exit_portion`: the
         portion of the trades to close, positive closes long ones, negative short ones."""
-        import pandas as pd
-
-        self.__entry_signal = self.I(
-            lambda: pd.Series(entry_size, dtype=float).replace(0, np.nan).values, name="entry size", plot=plot,
-            overlay=False, scatter=True, color="black",
-        )
+        self.__entries = self.__declared("entry size", entry_size, plot)
         if exit_portion is not None:
-            self.__exit_signal = self.I(
-                lambda: pd.Series(exit_portion, dtype=float).replace(0, np.nan).values, name="exit portion", plot=plot,
-                overlay=False, scatter=True, color="black",
-            )
+            self.__exits = self.__declared("exit portion", exit_portion, plot)
+
+    def __declared(self, name, signal, plot):
+        values = np.array(signal, dtype=float)
+        values[values == 0] = np.nan
+        return self.I(lambda: values, name=name, plot=plot, overlay=False, scatter=True, color="black")
 
     def next(self):
         super().next()
-        portion = 0.0 if self.__exit_signal is None else self.__exit_signal[-1]
-        if portion > 0:
-            for trade in self.trades:
-                if trade.is_long:
-                    trade.close(portion)
-        elif portion < 0:
-            for trade in self.trades:
-                if trade.is_short:
-                    trade.close(-portion)
-        size = 0.0 if self.__entry_signal is None else self.__entry_signal[-1]
-        if size > 0:
-            self.buy(size=size)
-        elif size < 0:
-            self.sell(size=-size)
+        portion, size = _now(self.__exits), _now(self.__entries)
+        for trade in self.trades if portion else ():
+            if (trade.size > 0) == (portion > 0):
+                trade.close(abs(portion))
+        if size:
+            order = self.buy if size > 0 else self.sell
+            order(size=abs(size))
+
+
+def _now(signal):
+    """A signal's value on the current bar; zero for none."""
+    value = 0.0 if signal is None else float(signal[-1])
+    return 0.0 if np.isnan(value) else value
 
 
 def signals_of(strategy):
@@ -52,8 +48,8 @@ def signals_of(strategy):
     deciding = [base for base in kind.__mro__ if "next" in vars(base)]
     if deciding != [SignalStrategy, Strategy] or (kind.buy, kind.sell) != (Strategy.buy, Strategy.sell):
         return None
-    entry = vars(strategy).get("_SignalStrategy__entry_signal")
-    portion = vars(strategy).get("_SignalStrategy__exit_signal")
+    entry = vars(strategy).get("_SignalStrategy__entries")
+    portion = vars(strategy).get("_SignalStrategy__exits")
     nothing = np.zeros(len(strategy.data))
     return [np.ascontiguousarray(nothing if a is None else a, dtype=float) for a in (entry, portion)]
 
@@ -62,8 +58,8 @@ class TrailingStrategy(Strategy):
     """Keeps a stop loss behind every trade, at a number of average true ranges. Call `super().init()` and
     `super().next()`."""
 
-    __ranges = 6.0
-    __atr = None
+    __distance = 6
+    __ranges = None
 
     def init(self):
         super().init()
@@ -71,29 +67,35 @@ class TrailingStrategy(Strategy):
 
     def set_atr_periods(self, periods=100):
         """Bars that the average true range is taken over."""
-        import pandas as pd
-
-        high, low, previous = self.data.High, self.data.Low, pd.Series(self.data.Close).shift(1)
-        true_range = np.max([high - low, (high - previous).abs(), (low - previous).abs()], axis=0)
-        self.__atr = pd.Series(true_range).rolling(periods).mean().bfill().values
+        self.__ranges = _average_true_range(self.data, periods)
 
     def set_trailing_sl(self, n_atr=6):
         """Distance of the stop loss in average true ranges."""
-        self.__ranges = n_atr
+        self.__distance = n_atr
 
     def set_trailing_pct(self, pct=0.05):
         """Distance of the stop loss as a fraction of the price; turned into average true ranges over all the data."""
         if not 0 < pct < 1:
-            raise AssertionError("Need pct= as rate, i.e. 5% == 0.05")
-        self.set_trailing_sl(np.mean(self.data.Close * pct / self.__atr))
+            raise AssertionError(f"set_trailing_pct({pct}): a fraction between 0 and 1 is meant, 0.05 for 5 %")
+        self.set_trailing_sl(np.mean(np.asarray(self.data.Close) * pct / self.__ranges))
 
     def next(self):
         super().next()
-        i = len(self.data) - 1
-        distance = self.__atr[i] * self.__ranges
+        away = self.__ranges[len(self.data) - 1] * self.__distance
+        close = self.data.Close[-1]
         for trade in self.trades:
-            close = self.data.Close[i]
-            if trade.is_long:
-                trade.sl = max(trade.sl or -np.inf, close - distance)
+            # The stop loss follows the price and never goes back; it is set anew on every bar.
+            if trade.size > 0:
+                trade.sl = max(trade.sl or -np.inf, close - away)
             else:
-                trade.sl = min(trade.sl or np.inf, close + distance)
+                trade.sl = min(trade.sl or np.inf, close + away)
+
+
+def _average_true_range(data, bars):
+    """Plain means of the true range; before the first of them, the first."""
+    import pandas as pd
+
+    high, low, close = (np.asarray(column) for column in (data.High, data.Low, data.Close))
+    before = np.append(np.nan, close[:-1])
+    true_range = np.max(np.stack([high - low, np.abs(high - before), np.abs(low - before)]), axis=0)
+    return pd.Series(true_range).rolling(bars).mean().bfill().to_numpy()

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 
 from . import _native
-from ._util import _as_str, _Indicator
+from ._util import _Indicator, is_frame, short_name
 
 
 class Strategy(_native.Strategy, metaclass=ABCMeta):
@@ -24,15 +24,14 @@ class Strategy(_native.Strategy, metaclass=ABCMeta):
         return f"<Strategy {self}>"
 
     def __str__(self):
-        params = ",".join(f"{name}={_as_str(value)}" for name, value in self._params.items())
-        return f"{type(self).__name__}({params})" if params else type(self).__name__
+        return _call_text(type(self).__name__, [f"{name}={short_name(value)}" for name, value in self._params.items()])
 
     def _check_params(self, params):
         for name, value in params.items():
             if not hasattr(self, name):
                 raise AttributeError(
-                    f"Strategy '{type(self).__name__}' is missing parameter '{name}'. Strategy class should define "
-                    "parameters as class variables before they can be optimized or run with."
+                    f"the strategy {type(self).__name__} has no parameter {name!r}: give the class an attribute of "
+                    "that name with its usual value"
                 )
             setattr(self, name, value)
         return params
@@ -40,25 +39,24 @@ class Strategy(_native.Strategy, metaclass=ABCMeta):
     def I(self, func, *args, name=None, plot=True, overlay=None, color=None, scatter=False, **kwargs):  # noqa: E743
         """Declares an indicator: `func(*args, **kwargs)`, one value or one row of values for each bar. In `next`
         it ends at the current bar. Bars before its first value are left out of the simulation."""
-        label = _indicator_name(func, args, kwargs) if name is None else name
+        arguments = filter(None, map(short_name, chain(args, kwargs.values())))
+        label = _call_text(short_name(func), list(arguments)) if name is None else name
         try:
             value = func(*args, **kwargs)
         except Exception as error:
-            raise RuntimeError(f'Indicator "{label}" error. See traceback above.') from error
+            raise RuntimeError(f'the function of indicator "{label}" failed: {error!r}') from error
         value = _as_rows(value)
         bars = len(self._data.Close)
         if not isinstance(value, np.ndarray) or not 1 <= value.ndim <= 2 or value.shape[-1] != bars:
             raise ValueError(
-                "Indicators must return (optionally a tuple of) numpy.arrays of same length as `data` (data shape: "
-                f'({bars},); indicator "{label}" shape: {getattr(value, "shape", "")}, returned value: {value})'
+                f'indicator "{label}" must give one value, or one row of values, for each of the {bars} bars; it gave '
+                f"{value if not hasattr(value, 'shape') else f'an array of the shape {value.shape}'}"
             )
-        if isinstance(name, (list, tuple)) and len(name) != np.atleast_2d(value).shape[0]:
-            raise ValueError(
-                f"Length of `name=` ({len(name)}) must agree with the number of arrays the indicator returns "
-                f"({np.atleast_2d(value).shape[0]})."
-            )
+        rows = 1 if value.ndim == 1 else len(value)
+        if isinstance(name, (list, tuple)) and len(name) != rows:
+            raise ValueError(f"{len(name)} names for an indicator of {rows} rows: {list(name)}")
         if overlay is None:
-            overlay = _lies_on_prices(value, self._data.Close)
+            overlay = _near(value, self._data.Close)
         indicator = _Indicator(
             value, name=label, plot=plot, overlay=overlay, color=color, scatter=scatter, index=self._data.index
         )
@@ -74,18 +72,13 @@ class Strategy(_native.Strategy, metaclass=ABCMeta):
         """Trades; asked on every bar, data and indicators end at it."""
 
 
-def _indicator_name(func, args, kwargs):
-    params = ",".join(filter(None, map(_as_str, chain(args, kwargs.values()))))
-    return f"{_as_str(func)}({params})" if params else _as_str(func)
-
-
-def _is_frame(value):
-    return type(value).__name__ == "DataFrame" and type(value).__module__.startswith("pandas")
+def _call_text(name, arguments):
+    return f"{name}({','.join(arguments)})" if arguments else name
 
 
 def _as_rows(value):
     """An array with the bars on its last axis, where that can be made of it."""
-    if _is_frame(value):
+    if is_frame(value):
         value = value.values.T
     if value is not None:
         try:
@@ -99,13 +92,12 @@ def _as_rows(value):
     return np.ascontiguousarray(value) if isinstance(value, np.ndarray) and value.ndim else value
 
 
-def _lies_on_prices(value, close):
-    """Whether most values are near the price, so that a chart would draw them on it."""
-    if not np.issubdtype(value.dtype, np.number):
+def _near(value, prices):
+    """Whether more than six in ten values lie within 40 % of the price, as an average of prices does."""
+    if value.dtype.kind not in "fiu":
         return False
     with np.errstate(all="ignore"):
-        ratio = value / np.asarray(close)
-        return bool(((ratio < 1.4) & (ratio > 0.6)).mean() > 0.6)
+        return bool(np.mean(np.abs(value / np.asarray(prices) - 1) < 0.4) > 0.6)
 
 
 def warmup_bars(strategy):

@@ -1,6 +1,7 @@
-"""The array types that strategies see, and small helpers."""
+"""The array types that strategies see, and names for what indicators are made of."""
 
 import warnings
+from numbers import Number
 
 import numpy as np
 
@@ -10,57 +11,44 @@ _Data = _native._Data
 
 
 class _Array(np.ndarray):
-    """A numpy array with a name and the data's index. As a truth value or a float it stands for its last value."""
+    """Values of which the last belongs to the current bar: it is what the array is as a truth value or a float.
+    `name` and `_opts` (the index among them) travel with views and copies."""
 
     def __new__(cls, array, *, name=None, **options):
-        made = np.asarray(array).view(cls)
-        made.name = name or getattr(array, "name", "")
-        made._opts = options
-        return made
+        name = name or getattr(array, "name", "")
+        return _dressed(np.asarray(array), cls, {"name": name, "_opts": options})
 
-    def __array_finalize__(self, source):
-        if source is not None:
-            self.name = getattr(source, "name", "")
-            self._opts = getattr(source, "_opts", {})
+    def __array_finalize__(self, parent):
+        if parent is not None:
+            known = getattr(parent, "__dict__", {})
+            vars(self).update(name=known.get("name", ""), _opts=known.get("_opts", {}))
 
     def __reduce__(self):
-        constructor, arguments, state = super().__reduce__()
-        return constructor, arguments, (state, self.__dict__)
-
-    def __setstate__(self, state):
-        array_state, attributes = state
-        super().__setstate__(array_state)
-        self.__dict__.update(attributes)
+        return _dressed, (np.array(self), type(self), vars(self))
 
     def __bool__(self):
-        return bool(self[-1]) if self.ndim and self.shape[0] else super().__bool__()
+        return bool(_current(self))
 
     def __float__(self):
-        return float(self[-1]) if self.ndim and self.shape[0] else super().__float__()
-
-    def _rows(self):
-        rows = np.atleast_2d(np.asarray(self))
-        return rows, self._opts["index"][: rows.shape[1]]
-
-    @property
-    def s(self):
-        """The array (of several rows, the first) as a pandas Series."""
-        import pandas as pd
-
-        rows, index = self._rows()
-        return pd.Series(rows[0], index=index, name=self.name)
+        return float(_current(self))
 
     @property
     def df(self):
         """The array as a pandas DataFrame, one column for each row."""
         import pandas as pd
 
-        rows, index = self._rows()
-        return pd.DataFrame(rows.T, index=index, columns=[self.name] * len(rows))
+        bars = self.shape[-1]
+        columns = np.asarray(self).reshape(-1, bars).T
+        return pd.DataFrame(columns, self._opts["index"][:bars], [self.name] * columns.shape[1])
+
+    @property
+    def s(self):
+        """The array (of several rows, the first) as a pandas Series."""
+        return self.df.iloc[:, 0]
 
     def to_series(self):
-        """Same as `s`."""
-        warnings.warn("`.to_series()` is deprecated. For pd.Series conversion, use accessor `.s`", stacklevel=2)
+        """An older name of `s`."""
+        warnings.warn("`.to_series()` is the older way to say `.s`", stacklevel=2)
         return self.s
 
 
@@ -68,32 +56,40 @@ class _Indicator(_Array):
     """What `Strategy.I` returns."""
 
 
-def try_(lazy_func, default=None, exception=Exception):
-    """The function's value, or `default` when it raises."""
-    try:
-        return lazy_func()
-    except exception:
-        return default
+def _dressed(values, kind, attributes):
+    array = values.view(kind)
+    vars(array).update(attributes)
+    return array
 
 
-_PRICES = ("Open", "High", "Low", "Close", "Volume")
+def _current(array):
+    plain = np.asarray(array)
+    return plain[-1] if plain.ndim and len(plain) else plain
 
 
-def _as_str(value):
-    """A short name for an indicator's function or argument."""
-    from numbers import Number
+_SHORT = {"Open": "O", "High": "H", "Low": "L", "Close": "C", "Volume": "V"}
+_NAME_MAX = 10
 
-    if isinstance(value, (Number, str)):
+
+def short_name(value):
+    """How a function or an argument is written in an indicator's name: `SMA(C,10)`. Empty for what has no name."""
+    if isinstance(value, (str, Number)):
         return str(value)
-    kind = type(value)
-    if kind.__name__ == "DataFrame" and kind.__module__.startswith("pandas"):
-        return "df"
-    name = str(getattr(value, "name", "") or "")
-    if name in _PRICES:
-        return name[0]
     if callable(value):
-        name = getattr(value, "__name__", kind.__name__).replace("<lambda>", "λ")
-    return name if len(name) <= 10 else name[:9] + "…"
+        return _cut(getattr(value, "__name__", type(value).__name__).replace("<lambda>", "λ"))
+    if is_frame(value):
+        return "df"
+    name = str(getattr(value, "name", None) or "")
+    return _SHORT.get(name, _cut(name))
+
+
+def _cut(name):
+    return name if len(name) <= _NAME_MAX else name[: _NAME_MAX - 1] + "…"
+
+
+def is_frame(value):
+    """Whether it is a pandas DataFrame, told without importing pandas."""
+    return type(value).__name__ == "DataFrame" and type(value).__module__.startswith("pandas")
 
 
 def columns_of(frame):

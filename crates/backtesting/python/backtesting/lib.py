@@ -1,6 +1,6 @@
 """Helpers for strategies: comparing series, resampling, ready-made base strategies, fractions and many markets."""
 
-from itertools import compress
+from functools import partial
 from numbers import Number
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from . import _native
 from ._signals import SignalStrategy, TrailingStrategy
 from ._strategy import Strategy
-from ._util import _Array, _as_str
+from ._util import _Array, short_name
 
 OHLCV_AGG = {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"}
 TRADES_AGG = {
@@ -28,20 +28,20 @@ _EQUITY_AGG = {"Equity": "last", "DrawdownPct": "max", "DrawdownDuration": "max"
 crossover = _native.crossover
 
 
-def _ends(series):
-    """What has the last two values of a series at -2 and -1."""
+def _last_two(series):
     if isinstance(series, Number):
-        return (series, series)
+        return series, series
     kind = type(series)
-    return series.values if kind.__name__ == "Series" and kind.__module__.startswith("pandas") else series
+    by_place = series.iloc if kind.__name__ == "Series" and kind.__module__.startswith("pandas") else series
+    return by_place[-2], by_place[-1]
 
 
 def _crossover(series1, series2):
-    first, second = _ends(series1), _ends(series2)
     try:
-        return first[-2] < second[-2] and first[-1] > second[-1]
-    except IndexError:
+        (before1, now1), (before2, now2) = _last_two(series1), _last_two(series2)
+    except IndexError:  # fewer than two values
         return False
+    return before1 < before2 and now1 > now2
 
 
 _native._set_crossover_fallback(_crossover)
@@ -54,17 +54,20 @@ def cross(series1, series2):
 
 def barssince(condition, default=np.inf):
     """Bars since the condition was last true; `default` if it never was."""
-    return next(compress(range(len(condition)), reversed(condition)), default)
+    for bars, held in enumerate(reversed(condition)):
+        if held:
+            return bars
+    return default
 
 
 def quantile(series, quantile=None):
     """The series' quantile; without one, the share of its earlier values that lie below its last."""
-    if quantile is not None:
-        return np.nanpercentile(series, quantile * 100)
-    try:
-        return np.mean(series[:-1] < series[-1])
-    except IndexError:
-        return np.nan
+    if quantile is None:
+        values = np.asarray(series)
+        return np.mean(values[:-1] < values[-1]) if len(values) else np.nan
+    if not 0 <= quantile <= 1:
+        raise AssertionError(f"quantile={quantile}: a number between 0 and 1 is meant")
+    return np.nanpercentile(series, quantile * 100)
 
 
 def plot_heatmaps(heatmap, agg="max", *, ncols=3, plot_width=1200, filename="", open_browser=True):
@@ -81,39 +84,54 @@ def compute_stats(*, stats, data, trades=None, risk_free_rate=0.0):
 def resample_apply(rule, func, series, *args, agg=None, **kwargs):
     """`func` on the series resampled by the pandas rule, brought back to the series' own index: each bar sees the
     last bin that was complete. Inside `Strategy.init` the result is an indicator."""
+    source = _as_pandas(series)
+    bins = source.resample(rule, label="right").agg(_usual_aggregation(source) if agg is None else agg).dropna()
+    bins.name = f"{short_name(source)}[{rule}]"
+
+    def on_own_bars(values, *inner, **named):
+        result = values if func is None else func(values, *inner, **named)
+        return _spread(_with_index(result, values), source.index)
+
+    on_own_bars.__name__ = "func" if func is None else getattr(func, "__name__", type(func).__name__)
+    strategy = _strategy_in_init()
+    declare = on_own_bars if strategy is None else partial(strategy.I, on_own_bars)
+    return declare(bins, *args, **kwargs)
+
+
+def _as_pandas(series):
     import pandas as pd
 
-    if func is None:
-        def func(values, *_, **__):
-            return values
+    if isinstance(series, _Array):
+        return series.s
+    if isinstance(series, (pd.Series, pd.DataFrame)):
+        return series
+    raise AssertionError(
+        f"resample_apply: a series of pandas, a data frame or one of `self.data` is needed, this is {type(series).__name__}"
+    )
 
-    if not isinstance(series, (pd.Series, pd.DataFrame)):
-        if not isinstance(series, _Array):
-            raise AssertionError(
-                "resample_apply(series=) must be `pd.Series`, `pd.DataFrame`, or a `Strategy.data.*` array"
-            )
-        series = series.s
-    if agg is None:
-        agg = OHLCV_AGG.get(getattr(series, "name", ""), "last")
-        if isinstance(series, pd.DataFrame):
-            agg = {column: OHLCV_AGG.get(column, "last") for column in series.columns}
-    resampled = series.resample(rule, label="right").agg(agg).dropna()
-    resampled.name = _as_str(series) + "[" + rule + "]"
 
-    def whole(values, *inner, **named):
-        result = func(values, *inner, **named)
-        if not isinstance(result, (pd.Series, pd.DataFrame)):
-            result = np.asarray(result)
-            kind = pd.Series if result.ndim == 1 else pd.DataFrame
-            result = kind(result.T, index=values.index)
-            result.name = values.name
-        # Each bar has the last bin that was complete.
-        onto = series.index
-        return result.reindex(onto.union(result.index), method="ffill").reindex(onto)
+def _usual_aggregation(source):
+    """How prices and volumes of many bars become those of one; anything else is its last value."""
+    if hasattr(source, "columns"):
+        return {column: OHLCV_AGG.get(column, "last") for column in source}
+    return OHLCV_AGG.get(source.name, "last")
 
-    whole.__name__ = getattr(func, "__name__", type(func).__name__)
-    strategy = _strategy_in_init()
-    return whole(resampled, *args, **kwargs) if strategy is None else strategy.I(whole, resampled, *args, **kwargs)
+
+def _with_index(result, values):
+    """What a function made of `values`, with their index where it has none."""
+    import pandas as pd
+
+    if isinstance(result, (pd.Series, pd.DataFrame)):
+        return result
+    rows = np.asarray(result)
+    made = pd.Series(rows, index=values.index) if rows.ndim == 1 else pd.DataFrame(rows.T, index=values.index)
+    made.name = values.name
+    return made
+
+
+def _spread(result, bars):
+    """Each bar has the last bin that was complete."""
+    return result.reindex(bars.union(result.index), method="ffill").reindex(bars)
 
 
 def _strategy_in_init():

@@ -179,7 +179,7 @@ RULES = [
     (
         "indicator-shape",
         (),
-        r"Indicators must return|same length as `data`|shape mismatch|Length of values",
+        r"must give one value, or one row|Indicators must return|same length as `data`|shape mismatch|Length of values",
         "a function given to self.I() returns one array as long as self.data (or a tuple of such): fill what an "
         "indicator does not know yet with NaN rather than leaving it out",
     ),
@@ -237,7 +237,7 @@ RULES = [
     (
         "params-undeclared",
         ("AttributeError",),
-        r"is missing parameter '([^']+)'",
+        r"(?:is missing|has no) parameter '([^']+)'",
         lambda m, _: "declare `%s` as an attribute of the class before a run sets it" % m.group(1),
     ),
     (
