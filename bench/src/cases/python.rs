@@ -12,7 +12,7 @@ use std::{
 
 const OURS: &str = "springtide";
 const ORIGINAL: &str = "backtesting.py";
-/// What the issue measured for the original's simulation.
+/// The original's simulation, bars a second, as it was measured elsewhere.
 const KNOWN_BARS_PER_S: f64 = 0.173e6;
 
 /// The same script with both, in turn.
