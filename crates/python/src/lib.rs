@@ -10,7 +10,7 @@
 //!
 //! Bars reach all children through one mapping ([`BarsImage`]); nothing is parsed twice.
 //!
-//! The [harness](../src/py) around a script wraps `Backtest.run` of whichever library is there. What comes back
+//! The harness around a script wraps `Backtest.run` of whichever library is there. What comes back
 //! is written by a process in which code ran that nobody vouches for: [`Message`] takes it apart and checks every
 //! number before anything else sees it.
 
