@@ -14,7 +14,7 @@ pub struct Comparison {
     pub unit: (&'static str, f64),
     /// The lines, best known first.
     pub entries: Vec<Entry>,
-    /// What the issue asks for, and whether it is reached.
+    /// What is to be reached, and whether it is.
     pub verdicts: Vec<Verdict>,
 }
 
