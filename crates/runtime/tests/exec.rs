@@ -612,6 +612,8 @@ fn steps_are_served_while_every_worker_computes() {
             scope
                 .spawn(Priority::High, "ticks", Duration::from_secs(60), async {
                     for _ in 0..3 {
+                        // Long steps too, which the reactor leaves to workers while there are any.
+                        thread::sleep(Duration::from_millis(2));
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                 })

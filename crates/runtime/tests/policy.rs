@@ -145,6 +145,11 @@ fn light_work_that_turns_out_long_is_left_to_others() {
     let decision = policy.decide_light(1).unwrap();
     policy.settle(flow, 1, decision.charge_each, 5_000);
     assert!(!policy.light_is_next() && policy.decide_light(1).is_none());
+    assert_eq!(
+        policy.draw_overdue_light().map(|d| (d.flow, d.count)),
+        Some((flow, 1)),
+        "out of turn all the same"
+    );
     assert_eq!(policy.decide(1).unwrap().flow, flow);
 }
 

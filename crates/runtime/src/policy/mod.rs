@@ -441,6 +441,17 @@ impl Policy {
         Some(Decision { class, flow: id, count: 1, charge_each })
     }
 
+    /// Takes one light task out of turn and charges it: for when those whose turn it is cannot be served, because
+    /// nobody is there to serve them. The most urgent class comes first, in it the owner that had least.
+    pub fn draw_overdue_light(&mut self) -> Option<Decision> {
+        let waiting = self.flows.iter().enumerate().filter(|(_, flow)| flow.light && flow.queued > 0);
+        let (index, _) = waiting.min_by_key(|(_, flow)| {
+            let owner = &self.owners[flow.owner as usize];
+            (flow.class.index(), owner.tag, owner.turn)
+        })?;
+        self.draw(FlowId::at(index))
+    }
+
     /// Undoes a dispatch of `count` tasks: they are queued again and their charge is refunded.
     pub fn give_back(&mut self, id: FlowId, count: u64, charged: u64) {
         self.refund(id, count, charged, 0);

@@ -71,6 +71,8 @@ pub(super) enum Lane {
     Absent,
     /// It waits for events and must be woken for light work.
     Parked,
+    /// It waits for events and, because steps wait that are not for it now, for a time after which it takes one.
+    Held,
     /// It runs steps, or was told to.
     Busy,
 }
@@ -84,12 +86,14 @@ pub(super) struct Central {
     pub(super) lane: Lane,
     /// Steps queued.
     pub(super) steps: usize,
+    /// Draws so far: unchanged over some time, it says that every worker is taken for so long.
+    pub(super) drawn: u64,
     pub(super) shutdown: bool,
 }
 
 impl Central {
     pub(super) fn new(policy: Policy, lane: Lane) -> Self {
-        Self { policy, queues: Vec::new(), idle: 0, lane, steps: 0, shutdown: false }
+        Self { policy, queues: Vec::new(), idle: 0, lane, steps: 0, drawn: 0, shutdown: false }
     }
 
     fn place(&mut self, flow: FlowId, queue: Queue) {
@@ -205,6 +209,7 @@ impl Central {
 
     fn draw(&mut self, decision: Decision, deque: &Deque<Ticket>) -> Ticket {
         let Decision { flow, count, charge_each: charge, .. } = decision;
+        self.drawn += 1;
         let queue = &mut self.queues[flow.index()];
         let first = queue.pop();
         for _ in 1..count {
@@ -221,13 +226,28 @@ impl Central {
     pub(super) fn draw_light(&mut self, deque: &Deque<Ticket>, workers: usize) -> Option<Ticket> {
         let limit = self.policy.queued_total() / workers as u64;
         let decision = if self.steps > 0 { self.policy.decide_light(limit) } else { None };
-        self.lane = if decision.is_some() { Lane::Busy } else { Lane::Parked };
+        self.lane = match decision {
+            Some(_) => Lane::Busy,
+            None if self.steps > 0 => Lane::Held,
+            None => Lane::Parked,
+        };
         Some(self.draw(decision?, deque))
+    }
+
+    /// Draws one step out of turn when nobody has drawn anything since `drawn` was read.
+    pub(super) fn draw_overdue(&mut self, drawn: u64, deque: &Deque<Ticket>) -> Option<Ticket> {
+        if self.steps == 0 || self.drawn != drawn {
+            return None;
+        }
+        let decision = self.policy.draw_overdue_light()?;
+        self.lane = Lane::Busy;
+        Some(self.draw(decision, deque))
     }
 
     /// Takes a task of one group out of turn.
     pub(super) fn draw_from(&mut self, flow: FlowId) -> Option<Ticket> {
         let charge = self.policy.draw(flow)?.charge_each;
+        self.drawn += 1;
         let work = self.queues[flow.index()].pop();
         self.queue(flow).wake_producers();
         Some(Ticket { work, flow, charge })
@@ -318,7 +338,8 @@ impl Shared {
         let mut wake_lane = false;
         if central.steps > 0 {
             let light = central.policy.light_is_next();
-            wake_lane = light && central.lane == Lane::Parked;
+            // The first step that is not for it starts the lane's time.
+            wake_lane = central.lane == Lane::Parked || light && central.lane == Lane::Held;
             if wake_lane {
                 central.lane = Lane::Busy;
             }

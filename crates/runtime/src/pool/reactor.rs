@@ -13,6 +13,10 @@ use std::{
 /// How long what runs on tokio's own threads may take to end with the reactor.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
+/// When steps have waited so long for others' turns while no worker has come for anything, every worker computes, and
+/// waiting for them serves nobody.
+const OVERDUE: Duration = Duration::from_millis(5);
+
 /// What the lane found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -20,6 +24,8 @@ pub(super) enum Turn {
     Ran,
     /// Nothing to do until it is woken.
     Idle,
+    /// Steps wait that are not for the lane now; with the count of draws at that moment.
+    Held(u64),
     /// The pool ends.
     Over,
 }
@@ -60,7 +66,20 @@ async fn run_lane(shared: Arc<Shared>, spin: Duration) {
                 // Lets the driver look for events before the next turn.
                 tokio::task::yield_now().await;
             }
-            Turn::Idle if !spin.is_zero() && idle_since.elapsed() < spin => tokio::task::yield_now().await,
+            Turn::Idle | Turn::Held(_) if !spin.is_zero() && idle_since.elapsed() < spin => {
+                tokio::task::yield_now().await;
+            }
+            Turn::Held(drawn) => {
+                let held = Instant::now();
+                // Ends by a wake or by the timer, whichever comes first; which it was, the clock says.
+                let _ = tokio::time::timeout(OVERDUE, Woken::default()).await;
+                if held.elapsed() >= OVERDUE
+                    && let Some(local) = Local::current(&shared)
+                {
+                    local.lane_overdue(drawn);
+                }
+                idle_since = Instant::now();
+            }
             Turn::Idle => {
                 Woken::default().await;
                 idle_since = Instant::now();

@@ -246,7 +246,10 @@ impl Local {
                 return Turn::Over;
             }
             let ticket = if signal & SIGNAL_URGENT == 0 { self.deque.pop() } else { None };
-            let Some(ticket) = ticket.or_else(|| self.draw_light()) else { return Turn::Idle };
+            let ticket = match ticket.map_or_else(|| self.draw_light(), Ok) {
+                Ok(ticket) => ticket,
+                Err(turn) => return turn,
+            };
             clock = self.run(ticket, &self.desk().slot, clock);
             if clock - start >= LANE_TURN || !tokio::task::coop::has_budget_remaining() {
                 break;
@@ -256,7 +259,7 @@ impl Local {
     }
 
     /// Draws light work; without any, the lane is parked when this returns.
-    fn draw_light(&self) -> Option<Ticket> {
+    fn draw_light(&self) -> Result<Ticket, Turn> {
         let mut central = lock(&self.shared.central);
         central.settle(&mut self.usage.borrow_mut());
         let drawn = central.draw_light(&self.deque, self.shared.workers());
@@ -269,8 +272,20 @@ impl Local {
             ticket
         });
         let helpers = in_hand.as_ref().map_or(0, |ticket| self.worth_stealing(ticket));
+        let without = if central.steps > 0 { Turn::Held(central.drawn) } else { Turn::Idle };
         self.shared.release(central, helpers);
-        in_hand
+        in_hand.ok_or(without)
+    }
+
+    /// Runs one step out of turn when no worker has come for work since `drawn` was read.
+    pub(super) fn lane_overdue(&self, drawn: u64) {
+        let mut central = lock(&self.shared.central);
+        central.settle(&mut self.usage.borrow_mut());
+        let ticket = central.draw_overdue(drawn, &self.deque);
+        self.shared.release(central, 0);
+        if let Some(ticket) = ticket {
+            self.run(ticket, &self.desk().slot, Instant::now());
+        }
     }
 
     /// Takes one task from another worker's hands. One, not a batch: tasks enter deques only under the central
