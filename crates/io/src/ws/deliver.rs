@@ -40,10 +40,7 @@ impl<T: Send + 'static, F: FnMut(&Message) -> Option<T> + Send> Each<T, F> {
 impl<T: Send + 'static, F: FnMut(&Message) -> Option<T> + Send> Deliver for Each<T, F> {
     #[inline]
     fn message(&mut self, message: &Message) -> bool {
-        let decoded = (self.decode)(message);
-        let known = decoded.is_some();
-        self.gathered.extend(decoded);
-        known
+        gather(&mut self.gathered, (self.decode)(message))
     }
 
     async fn flush(&mut self) -> Result<u64, Gone> {
@@ -74,10 +71,7 @@ impl<T: Send + 'static, F: FnMut(&Message) -> Option<T> + Send> Batches<T, F> {
 impl<T: Send + 'static, F: FnMut(&Message) -> Option<T> + Send> Deliver for Batches<T, F> {
     #[inline]
     fn message(&mut self, message: &Message) -> bool {
-        let decoded = (self.decode)(message);
-        let known = decoded.is_some();
-        self.gathered.extend(decoded);
-        known
+        gather(&mut self.gathered, (self.decode)(message))
     }
 
     async fn flush(&mut self) -> Result<u64, Gone> {
@@ -88,6 +82,13 @@ impl<T: Send + 'static, F: FnMut(&Message) -> Option<T> + Send> Deliver for Batc
         let batch = std::mem::replace(&mut self.gathered, Vec::with_capacity(count));
         Ok(refusals(self.sender.send(batch).await)? * count as u64)
     }
+}
+
+/// Keeps what a message was decoded to; false when it was nothing.
+fn gather<T>(gathered: &mut Vec<T>, decoded: Option<T>) -> bool {
+    let known = decoded.is_some();
+    gathered.extend(decoded);
+    known
 }
 
 /// One for an item that found no room in a channel that does not wait, or would never find any.

@@ -37,7 +37,8 @@
 //! Steps are run by the pool's workers and by one thread more, the *reactor*, on which tokio waits for sockets
 //! and timers. Between events the reactor runs steps itself, so that a step caused by an event needs no thread
 //! to be woken; but only short ones, and only when they are next in the policy's order, so that no share is
-//! bent and no event waits long. When steps pile up or are long, a sleeping worker is woken. All of tokio's
+//! bent and no event waits long. When steps pile up or are long, a sleeping worker is woken; when no worker comes for
+//! five milliseconds, because all compute, the reactor takes a step all the same. All of tokio's
 //! sockets, timers and synchronisation work in tasks. What a library spawns on tokio by itself runs on the
 //! reactor's thread.
 //!
