@@ -1,5 +1,6 @@
 //! WebSocket against a server that does what it is told. Loopback only.
 
+use flate2::{Compress, Compression, FlushCompress};
 use futures_core::Stream;
 use futures_sink::Sink;
 use springtide_io::{
@@ -209,14 +210,137 @@ async fn addresses_from_outside_are_guarded_and_mistakes_are_named() {
         let error = connector().connect(&Request::get(url), SocketOptions::default()).await.unwrap_err();
         assert!(error.to_string().contains(word) && !error.to_string().contains("pw"), "{error}");
     }
-    let handshake = request(address).header("sec-websocket-key", "mine");
-    let error = connector().connect(&handshake, SocketOptions::default()).await.unwrap_err();
-    assert!(error.to_string().contains("belongs to the handshake"), "{error}");
+    for name in ["sec-websocket-key", "sec-websocket-extensions"] {
+        let handshake = request(address).header(name, "mine");
+        let error = connector().connect(&handshake, SocketOptions::default()).await.unwrap_err();
+        assert!(error.to_string().contains("belongs to the handshake"), "{error}");
+    }
     // A feed does not try such a thing again.
     let config = FeedConfig { request: request(address).supplied(), ..quick(address) };
     let (sender, _receiver) = ChannelConfig::new("test").open();
     let error = Feed::new(connector(), config).run(Each::new(sender, number)).await.unwrap_err();
     assert_eq!(error.attempts(), 1);
+}
+
+/// Compresses messages as servers do, within one window.
+struct Packer(Compress);
+
+impl Packer {
+    fn new() -> Self {
+        Self(Compress::new(Compression::default(), false))
+    }
+
+    /// A message's frames, compressed, with a ping between the two.
+    fn text(&mut self, text: &[u8]) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(text.len() + 64);
+        self.0.compress_vec(text, &mut packed, FlushCompress::Sync).unwrap();
+        assert_eq!(packed.split_off(packed.len() - 4), [0, 0, 0xff, 0xff]);
+        let (first, second) = packed.split_at(packed.len() / 2);
+        [frame(0x41, first), frame(0x89, b"?"), frame(0x80, second)].concat()
+    }
+}
+
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    match payload.len() {
+        length @ 0..126 => out.push(length as u8),
+        length => {
+            out.push(127);
+            out.extend((length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Answers the handshake with these extensions and sends `frames` in the same breath. Returns what it was offered.
+async fn accept_with(extensions: &'static str, frames: &[u8], stream: TcpStream) -> Option<String> {
+    let (read, mut write) = stream.into_split();
+    let server = ServerBuilder::new()
+        .add_header("sec-websocket-extensions".parse().unwrap(), extensions.parse().unwrap())
+        .unwrap();
+    let (request, peer) =
+        server.accept(tokio::io::join(read, std::io::Cursor::new(Vec::new()))).await.unwrap();
+    let (mut read, answer) = peer.into_inner().into_inner();
+    write.write_all(&[&answer.into_inner(), frames].concat()).await.unwrap();
+    // Until the client goes.
+    while read.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
+    Some(request.headers().get("sec-websocket-extensions")?.to_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn compressed_messages_are_unpacked() {
+    let texts: Vec<String> = (0..50).map(|n| format!("{{\"symbol\":\"BTC-USD\",\"n\":{n}}}")).collect();
+    let expected = texts.clone();
+    let (address, _tasks) = server(move |number, stream| {
+        let texts = texts.clone();
+        async move {
+            let (mut packer, alone) = (Packer::new(), number == 1);
+            let mut frames = Vec::new();
+            for text in &texts {
+                frames.extend(packer.text(text.as_bytes()));
+                frames.extend(frame(0x81, text.as_bytes()));
+                if alone {
+                    packer = Packer::new();
+                }
+            }
+            frames.extend(frame(0x88, &[0x03, 0xe8]));
+            let agreed = if alone {
+                "permessage-deflate; server_no_context_takeover; client_max_window_bits=12"
+            } else {
+                "permessage-deflate"
+            };
+            let offered = accept_with(agreed, &frames, stream).await.unwrap();
+            assert!(offered.starts_with("permessage-deflate"), "{offered}");
+        }
+    })
+    .await;
+    for _ in 0..2 {
+        let mut socket = connect(address, SocketOptions::default()).await.unwrap();
+        assert!(socket.is_packed());
+        for text in &expected {
+            for _ in ["compressed", "as it is"] {
+                assert_eq!(socket.next().await.unwrap().unwrap().text(), Some(text.as_str()));
+            }
+        }
+        assert!(socket.next().await.unwrap().is_none());
+        assert_eq!(socket.closed(), Some((1000, "")));
+    }
+}
+
+#[tokio::test]
+async fn compression_is_bounded_and_only_what_was_offered_is_taken() {
+    let (address, _tasks) = server(|number, stream| async move {
+        const DEFLATE: &str = "permessage-deflate";
+        let offered = match number {
+            // A bomb, nonsense, text that is none once it is unpacked.
+            0 => accept_with(DEFLATE, &Packer::new().text(&vec![b'x'; 8 << 20]), stream).await,
+            1 => accept_with(DEFLATE, &frame(0xc1, &[0xff; 20]), stream).await,
+            2 => accept_with(DEFLATE, &Packer::new().text(&[0xff, 0xfe]), stream).await,
+            3 => accept_with("permessage-deflate; level=9", &[], stream).await,
+            4 => accept_with("x-own", &[], stream).await,
+            _ => accept_with(DEFLATE, &[], stream).await,
+        };
+        assert_eq!(offered.is_some(), number < 5);
+    })
+    .await;
+    let error = connect(address, SocketOptions::default()).await.unwrap().next().await.unwrap_err();
+    let bounded =
+        matches!(error.cause(), WsCause::TooLarge { bytes, limit, packed: true } if *bytes <= 2 * limit);
+    assert!(bounded && error.to_string().contains("and more, unpacked"), "{error}");
+    for word in ["cannot be unpacked", "invalid utf-8"] {
+        let error = connect(address, SocketOptions::default()).await.unwrap().next().await.unwrap_err();
+        assert!(matches!(error.cause(), WsCause::Protocol(_)) && error.to_string().contains(word), "{error}");
+    }
+    let plain = SocketOptions { unpack: false, ..SocketOptions::default() };
+    for (options, word) in [
+        (SocketOptions::default(), "`level=9` is no parameter"),
+        (SocketOptions::default(), "`x-own`, which was not offered"),
+        (plain, "none was offered"),
+    ] {
+        let error = connect(address, options).await.unwrap_err();
+        assert!(matches!(error.cause(), WsCause::Protocol(_)) && error.to_string().contains(word), "{error}");
+    }
 }
 
 /// Notes what it is told.

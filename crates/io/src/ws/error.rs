@@ -1,5 +1,6 @@
 //! What can go wrong with a connection, and where.
 
+use super::deflate::Unusable;
 use crate::http::{Cause, Phase};
 use std::{fmt, time::Duration};
 use tokio_websockets::{Error as Wire, upgrade::Error as Upgrade};
@@ -27,12 +28,14 @@ pub enum WsCause {
         String,
     ),
     /// A message is larger than allowed.
-    #[error("a message of {bytes} bytes, {limit} are allowed")]
+    #[error("a message of {bytes} bytes{}, {limit} are allowed", if *packed { " and more, unpacked" } else { "" })]
     TooLarge {
         /// Its size so far.
         bytes: usize,
         /// The limit.
         limit: usize,
+        /// It came compressed.
+        packed: bool,
     },
     /// Nothing came for too long, not even an answer to a ping.
     #[error("nothing came for {0:?}, not even an answer to a ping")]
@@ -76,8 +79,8 @@ impl WsError {
     /// From the protocol library's error; `limit` is the largest message.
     pub(super) fn of(url: &str, phase: Phase, error: Wire, limit: usize) -> Self {
         let cause = match error {
-            Wire::Io(error) => WsCause::Lost(error),
-            Wire::PayloadTooLong { len, .. } => WsCause::TooLarge { bytes: len, limit },
+            Wire::Io(error) => of_transport(error),
+            Wire::PayloadTooLong { len, .. } => WsCause::TooLarge { bytes: len, limit, packed: false },
             Wire::Upgrade(Upgrade::DidNotSwitchProtocols(status)) => WsCause::Status(status),
             other => WsCause::Protocol(other.to_string()),
         };
@@ -123,6 +126,15 @@ impl WsError {
             WsCause::Status(status) => matches!(status, 408 | 425 | 429 | 500..),
             _ => true,
         }
+    }
+}
+
+/// The connection broke, or what came on it cannot be unpacked.
+fn of_transport(error: std::io::Error) -> WsCause {
+    match error.downcast::<Unusable>() {
+        Ok(Unusable::TooLarge { bytes, limit }) => WsCause::TooLarge { bytes, limit, packed: true },
+        Ok(broken) => WsCause::Protocol(broken.to_string()),
+        Err(error) => WsCause::Lost(error),
     }
 }
 

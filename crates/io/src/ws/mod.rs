@@ -29,13 +29,15 @@
 //!   the messages, and counts everything.
 //! - What a slow reader means is said by the channel that messages go into ([`Each`], [`Batches`]): it waits, and the
 //!   server with it, or messages are dropped or replaced, and counted.
-//!
-//! Compression (permessage-deflate) is not offered to servers.
+//! - Servers are offered compression (permessage-deflate, RFC 7692). What they send compressed is unpacked within the
+//!   bound of the largest message; what we send, which is short, goes as it is, as the standard allows.
 
+mod deflate;
 mod deliver;
 mod error;
 mod feed;
 mod socket;
+mod transport;
 
 pub use deliver::{Batches, Deliver, Each, Gone};
 pub use error::{WsCause, WsError};

@@ -1,14 +1,21 @@
 //! One connection.
 
-use super::error::{WsCause, WsError};
+use super::{
+    deflate::{self, Agreed},
+    error::{WsCause, WsError},
+    transport::Transport,
+};
 use crate::http::{
     Cause, ClientConfig, ClientError, Phase, Request, Version,
-    connect::{Dialer, Origin, Wire},
+    connect::{Dialer, Origin},
 };
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_sink::Sink;
-use hyper::Uri;
+use hyper::{
+    Uri,
+    header::{HeaderValue, SEC_WEBSOCKET_EXTENSIONS, USER_AGENT},
+};
 use std::{
     fmt,
     future::poll_fn,
@@ -18,10 +25,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep, timeout, timeout_at},
-};
+use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 use tokio_websockets::{ClientBuilder, Limits, WebSocketStream};
 
 /// How long the other side is given to answer a close.
@@ -33,14 +37,17 @@ pub struct SocketOptions {
     /// When nothing at all has come for half of this, a ping is sent; when nothing has come for all of it, the
     /// connection is taken for dead.
     pub idle: Duration,
-    /// Largest message, in bytes.
+    /// Largest message, unpacked, in bytes.
     pub message_max: usize,
+    /// Offer compression (permessage-deflate) and unpack what comes. It saves the network work and costs both sides
+    /// processor time.
+    pub unpack: bool,
 }
 
 impl Default for SocketOptions {
-    /// 30 s, 4 MiB.
+    /// 30 s, 4 MiB, compression offered.
     fn default() -> Self {
-        Self { idle: Duration::from_secs(30), message_max: 4 << 20 }
+        Self { idle: Duration::from_secs(30), message_max: 4 << 20, unpack: true }
     }
 }
 
@@ -87,16 +94,19 @@ impl Connector {
         let late = |what| WsCause::Connect(Cause::Timeout { what, limit: deadlines.connect });
         let dialed = self.inner.dialer.dial(&origin, deadline, deadlines.connect).await;
         let dialed = dialed.map_err(|(phase, cause)| WsError::new(&shown, phase, WsCause::Connect(cause)))?;
-        let wire = Counted { wire: dialed.wire, head_left: Some(config.head_max) };
+        let wire = Transport::new(dialed.wire, config.head_max);
         let failed = |error| WsError::of(&shown, Phase::Headers, error, options.message_max);
-        let (mut stream, _) = match timeout_at(deadline, builder.connect_on(wire)).await {
+        let (mut stream, answer) = match timeout_at(deadline, builder.connect_on(wire)).await {
             Ok(opened) => opened.map_err(failed)?,
             Err(_) => return Err(WsError::new(&shown, Phase::Headers, late("no answer to the handshake"))),
         };
-        stream.get_mut().head_left = None;
+        let agreed = agreed(answer.headers().get(SEC_WEBSOCKET_EXTENSIONS), options.unpack);
+        let agreed = agreed.map_err(|what| WsError::new(&shown, Phase::Headers, WsCause::Protocol(what)))?;
+        stream.get_mut().begin_frames(agreed, options.message_max);
         let half = options.idle / 2;
         let quiet = Box::pin(sleep(half));
-        Ok(Socket { stream, shown, options, quiet, heard: false, asked: false, closed: None })
+        let packed = agreed.is_some();
+        Ok(Socket { stream, shown, options, packed, quiet, heard: false, asked: false, closed: None })
     }
 
     /// Where to connect to, and what to say there.
@@ -123,71 +133,38 @@ impl Connector {
         let origin = Origin::of(&url, rule).map_err(|cause| cause.to_string())?;
         let limits = Limits::default().max_payload_len(Some(options.message_max));
         let mut builder = ClientBuilder::from_uri(uri).limits(limits);
-        if !request.headers.contains_key(hyper::header::USER_AGENT) {
+        if !request.headers.contains_key(USER_AGENT) {
             let agent = config.user_agent.parse().map_err(|_| "the user agent is no header".to_owned())?;
-            builder = builder.add_header(hyper::header::USER_AGENT, agent).map_err(|e| e.to_string())?;
+            builder = builder.add_header(USER_AGENT, agent).map_err(|e| e.to_string())?;
         }
         for (name, value) in &request.headers {
-            let added = builder.add_header(name.clone(), value.clone());
-            builder = added.map_err(|_| format!("the header `{name}` belongs to the handshake"))?;
+            let belongs = || format!("the header `{name}` belongs to the handshake");
+            if name == SEC_WEBSOCKET_EXTENSIONS {
+                return Err(belongs());
+            }
+            builder = builder.add_header(name.clone(), value.clone()).map_err(|_| belongs())?;
+        }
+        if options.unpack {
+            let offer = HeaderValue::from_static(deflate::OFFER);
+            builder = builder.add_header(SEC_WEBSOCKET_EXTENSIONS, offer).map_err(|e| e.to_string())?;
         }
         Ok((origin, builder))
     }
 }
 
+/// What the answer says of extensions.
+fn agreed(value: Option<&HeaderValue>, offered: bool) -> Result<Option<Agreed>, String> {
+    let Some(value) = value else { return Ok(None) };
+    let text = value.to_str().map_err(|_| "the server's list of extensions is no text".to_owned())?;
+    if !offered && !text.trim().is_empty() {
+        return Err(format!("the server uses extensions (`{text}`), none was offered"));
+    }
+    Agreed::parse(text)
+}
+
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector").field("config", &self.inner.config).finish()
-    }
-}
-
-/// Bytes to and from the other side; until the handshake is over, no more than a head's worth.
-struct Counted {
-    wire: Wire,
-    head_left: Option<usize>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.wire).poll_read(cx, buffer))?;
-        if let Some(left) = &mut self.head_left {
-            let Some(less) = left.checked_sub(buffer.filled().len() - before) else {
-                return Poll::Ready(Err(io::Error::other("the answer's head is too large")));
-            };
-            *left = less;
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.wire).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.wire).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.wire.is_write_vectored()
     }
 }
 
@@ -226,10 +203,11 @@ impl fmt::Debug for Message {
 ///
 /// Pings are answered, and silence is noticed, while it is read from.
 pub struct Socket {
-    stream: WebSocketStream<Counted>,
+    stream: WebSocketStream<Transport>,
     /// The URL without secrets.
     shown: String,
     options: SocketOptions,
+    packed: bool,
     /// Ends when nothing came for half of the idle time.
     quiet: Pin<Box<Sleep>>,
     /// Something came since `quiet` was set.
@@ -274,6 +252,11 @@ impl Socket {
                 Poll::Pending => return self.poll_silence(cx).map(Err),
             }
         }
+    }
+
+    /// Whether the server may compress its messages: it took up the offer of [`SocketOptions::unpack`].
+    pub fn is_packed(&self) -> bool {
+        self.packed
     }
 
     /// Code and reason of the other side's close, where it sent one.
