@@ -29,7 +29,7 @@ pub enum Source {
 pub struct Timing {
     /// Waiting for the rate limit and for a place at the host, in the last attempt.
     pub queued: Duration,
-    /// Making a connection; none where one was at hand.
+    /// Waiting for a connection to be made, or for another to come free; none where one was at hand.
     pub connect: Option<Duration>,
     /// From sending the request to the answer's head.
     pub headers: Duration,

@@ -6,6 +6,7 @@ use super::{
     cache::Cache,
     config::ClientConfig,
     connect::{Dialer, Origin},
+    connections::Means,
     error::{Cause, HttpError, Phase, Place},
     exchange::{Exchange, Opened},
     host::{Drivers, Host, lock},
@@ -13,6 +14,7 @@ use super::{
     retries::failure_of,
     stream::Streamed,
 };
+use hyper::header::HeaderValue;
 use springtide_runtime::{
     limit::{GiveUp, Jitter, Retry, Verdict},
     observe,
@@ -36,11 +38,11 @@ pub struct Client {
 
 pub(super) struct Inner {
     pub(super) config: ClientConfig,
-    pub(super) dialer: Dialer,
-    pub(super) drivers: Drivers,
+    pub(super) means: Means,
     pub(super) hosts: Mutex<HashMap<Origin, Arc<Host>>>,
     pub(super) cache: Option<Cache>,
     pub(super) permits: Permits,
+    pub(super) agent: HeaderValue,
     jitter: Mutex<Jitter>,
     start: Instant,
     swept: Mutex<Instant>,
@@ -61,6 +63,8 @@ impl Client {
     /// When a limit, a certificate or the cache's folder is unusable.
     pub fn new(config: ClientConfig) -> Result<Self, ClientError> {
         let dialer = Dialer::new(&config).map_err(ClientError)?;
+        let agent = HeaderValue::from_str(&config.user_agent);
+        let agent = agent.map_err(|_| ClientError("the user agent cannot stand in a header".into()))?;
         let cache = config.cache.clone().map(Cache::open).transpose().map_err(ClientError)?;
         let permits = Permits::new(PermitConfig {
             name: "http".into(),
@@ -72,10 +76,10 @@ impl Client {
         let permits = permits.map_err(|error| ClientError(error.to_string()))?;
         let start = Instant::now();
         let inner = Inner {
-            dialer,
+            means: Means { dialer: Arc::new(dialer), drivers: Drivers::default() },
             cache,
             permits,
-            drivers: Drivers::default(),
+            agent,
             hosts: Mutex::default(),
             jitter: Mutex::new(Jitter::random()),
             start,

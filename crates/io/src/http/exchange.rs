@@ -4,6 +4,7 @@ use super::{
     body::{Failed, Reader},
     client::{Call, FailedAttempt},
     connect::Origin,
+    connections::Time,
     decode::{ACCEPTED, Coding},
     error::{Cause, Phase},
     host::{Host, Lease, Payload, Unanswered, Watch, lock},
@@ -141,8 +142,11 @@ impl<'a> Exchange<'a> {
             let began = Instant::now();
             let limit = call.clock.deadlines.headers;
             let exchanged = timeout_at(call.clock.within(limit), async {
-                // A connection that died at rest shows it here, before anything is sent.
-                lease.ready().await.map_err(|error| Unanswered { error, unsent: true })?;
+                // A connection that died at rest shows it here, before anything is sent. A new one takes a request
+                // before it was asked for one.
+                if lease.reused {
+                    lease.ready().await.map_err(|error| Unanswered { error, unsent: true })?;
+                }
                 let request = hop.request(host, lease.is_http2());
                 lease.send(request).await
             });
@@ -170,16 +174,16 @@ impl<'a> Exchange<'a> {
         let call = &mut *self.call;
         let limit = call.clock.deadlines.connect;
         let began = Instant::now();
-        let until = call.clock.within(limit);
-        let inner = &call.inner;
-        let leased = host.lease(&inner.dialer, &inner.drivers, until, limit, fresh).await;
+        let time = Time { deadline: call.clock.within(limit), limit };
+        let leased = host.lease(&call.inner.means, time, fresh).await;
         let lease = leased.map_err(|(phase, cause)| match cause {
             Cause::Timeout { what, limit } => (phase, call.clock.late(what, limit)),
             cause => (phase, cause),
         })?;
         if lease.reused {
             host.counts.reused.fetch_add(1, Relaxed);
-        } else {
+        }
+        if lease.waited {
             call.timing.connect = Some(began.elapsed());
         }
         Ok(lease)
@@ -285,8 +289,7 @@ fn first_hop(call: &Call) -> Result<Hop, FailedAttempt> {
     let mut headers = request.headers.clone();
     let config = &call.inner.config;
     if !headers.contains_key(header::USER_AGENT) {
-        let agent = HeaderValue::from_str(&config.user_agent);
-        headers.insert(header::USER_AGENT, agent.map_err(|_| bad("the user agent is no header".into()))?);
+        headers.insert(header::USER_AGENT, call.inner.agent.clone());
     }
     if !headers.contains_key(header::ACCEPT) {
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));

@@ -19,12 +19,14 @@
 //!
 //! - [`Client::fetch`]: a whole answer. [`Client::fetch_all`]: many, in order. [`Client::stream`]: piece by piece.
 //!   [`Client::download`]: into a file, resumed where it broke off.
+//! - [`Client::connect_ahead`]: connections before they are needed.
 //! - [`Request::supplied`]: for URLs that come from outside; they reach public addresses only.
 //! - [`CacheUse`]: answers kept on disk and asked for conditionally.
 //! - [`HttpError`]: host, attempt, phase, time and cause, without secrets; [`redact`] does the same for what else
 //!   is shown.
 //! - [`Client::snapshot`]: what it is doing.
 
+mod ahead;
 mod answer;
 mod batch;
 mod body;
@@ -32,6 +34,7 @@ mod cache;
 mod client;
 mod config;
 pub(crate) mod connect;
+mod connections;
 mod decode;
 mod download;
 mod error;

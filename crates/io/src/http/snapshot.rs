@@ -151,7 +151,7 @@ fn of(host: &Host, permits: &PermitSnapshot) -> HostSnapshot {
         in_flight: key.map_or(0, |key| key.in_flight),
         limit: key.map_or(0, |key| key.limit),
         open: counts.open.load(Relaxed),
-        idle: host.idle(),
+        idle: host.connections.idle(),
         open_max: counts.open_max.load(Relaxed),
         dialed: counts.dialed.load(Relaxed),
         reused: counts.reused.load(Relaxed),

@@ -3,6 +3,7 @@
 mod basics;
 mod batch;
 mod cache;
+mod connections;
 mod download;
 mod faults;
 mod guard;
