@@ -171,8 +171,7 @@ fn fill(path: &Path, most: u64, buffer: &mut Vec<u8>) -> Result<(), FileError> {
     if bytes > most {
         return Err(too_large(bytes));
     }
-    // One byte of room beyond the end sees the end without another buffer. What an earlier file left behind
-    // the front is written over or cut off, so it need not be cleared.
+    // What an earlier file left behind the front is written over or cut off, so it need not be cleared.
     let expected = FRONT + bytes as usize;
     if buffer.len() < expected + 1 {
         buffer.resize(expected + 1, 0);
@@ -181,7 +180,7 @@ fn fill(path: &Path, most: u64, buffer: &mut Vec<u8>) -> Result<(), FileError> {
     let mut end = FRONT;
     loop {
         if end == buffer.len() {
-            // It grows while it is read.
+            // It does not tell its length, or grows while it is read.
             if (end - FRONT) as u64 > most {
                 return Err(too_large((end - FRONT) as u64));
             }
@@ -189,7 +188,14 @@ fn fill(path: &Path, most: u64, buffer: &mut Vec<u8>) -> Result<(), FileError> {
         }
         match file.read(&mut buffer[end..]) {
             Ok(0) => break,
-            Ok(count) => end += count,
+            Ok(count) => {
+                end += count;
+                // As long as it was when it was opened: there is no need to ask for more. Files of the system that
+                // do not tell their length are read until nothing comes.
+                if end == expected {
+                    break;
+                }
+            }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(source) => return Err(FileError::new("read", path, source)),
         }
