@@ -180,7 +180,7 @@ async fn connection(mut stream: TcpStream, state: Arc<State>) {
                 &made
             }
         };
-        let last = text.to_ascii_lowercase().contains("connection: close");
+        let last = text.lines().any(|line| line.eq_ignore_ascii_case("connection: close"));
         if stream.write_all(bytes).await.is_err() || last {
             return;
         }

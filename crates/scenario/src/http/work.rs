@@ -67,12 +67,15 @@ struct Given {
 /// What one answer came to.
 struct Done {
     sums: Sums,
+    /// From sending the last attempt on its connection to the JSON being parsed.
     took: Duration,
+    /// Before that, for the connection.
+    waited: Option<Duration>,
     retries: u64,
 }
 
-/// Reads one answer. Its time counts from the last attempt's connection: not waiting for a place, not attempts
-/// that were refused and the waits after them.
+/// Reads one answer. Its time counts from when the last attempt had a connection: not waiting for a place or for a
+/// connection to be made, not attempts that were refused and the waits after them.
 fn reduce(id: u64, answer: &Answer) -> Result<Done, ScenarioError> {
     let began = Instant::now();
     let day: Day<'_> = answer.json().map_err(ScenarioError::work)?;
@@ -84,9 +87,9 @@ fn reduce(id: u64, answer: &Answer) -> Result<Done, ScenarioError> {
     }
     let volume = day.bars.iter().map(|bar| (bar.v * 1e4).round() as u64).sum();
     let timing = answer.timing();
-    let took = timing.connect.unwrap_or_default() + timing.headers + timing.body + began.elapsed();
+    let took = timing.headers + timing.body + began.elapsed();
     let sums = Sums { bars: day.bars.len() as u64, vol_e4: volume };
-    Ok(Done { sums, took, retries: timing.failed.len() as u64 })
+    Ok(Done { sums, took, waited: timing.connect, retries: timing.failed.len() as u64 })
 }
 
 pub(super) fn one_by_one(job: Job) -> Result<Figures, ScenarioError> {
@@ -107,10 +110,13 @@ fn measured(job: Job, connections: u32) -> Result<Figures, ScenarioError> {
     let done = runtime.run("requests", move |_| async move { fetch(&asking, &asked, connections).await });
     let done = done.map_err(ScenarioError::work)?;
     let mut times = Latencies::with_capacity(done.len());
+    let (mut waits, mut with_waits) = (Latencies::default(), Latencies::with_capacity(done.len()));
     let (mut sums, mut retries) = (Sums { bars: 0, vol_e4: 0 }, 0);
     for one in done {
         let one = one?;
         times.push(one.took);
+        with_waits.push(one.took + one.waited.unwrap_or_default());
+        one.waited.into_iter().for_each(|wait| waits.push(wait));
         sums.bars += one.sums.bars;
         sums.vol_e4 += one.sums.vol_e4;
         retries += one.retries;
@@ -118,6 +124,13 @@ fn measured(job: Job, connections: u32) -> Result<Figures, ScenarioError> {
     let mut figures = meter.stop(requests as f64, times);
     let snapshot = client.snapshot();
     figures.connections = snapshot.hosts.iter().map(|host| host.open_max).max();
+    if let (Some(waits), Some(all)) = (waits.summary(), with_waits.summary()) {
+        figures.extra.extend([
+            ("wait_for_connection_mean_ms".into(), waits.mean_ms.unwrap_or_default()),
+            ("wait_for_connection_max_ms".into(), waits.max_ms.unwrap_or_default()),
+            ("p99_with_that_wait_ms".into(), all.p99_ms),
+        ]);
+    }
     if job.flaky.is_some() {
         figures.extra.insert("retries".into(), retries as f64);
     }
