@@ -4,13 +4,16 @@ that with the original, version 0.6.6, installed."""
 import contextlib
 import gc
 import json
+import os
 import pickle
 import random
 import subprocess
 import sys
 import warnings
+from importlib import metadata
 from pathlib import Path
 
+import backtesting
 import numpy as np
 import pandas as pd
 from backtesting import Backtest, Strategy
@@ -334,11 +337,61 @@ def test_searching():
                                        maximize="Return [%]", return_heatmap=True)
     assert heatmap.index.names == ["fast", "slow"] and len(heatmap) == 7
     assert stats["Return [%]"] == heatmap.max() and str(stats["_strategy"]).startswith("Cross(fast=")
-    table = MultiBacktest([bars(), bars(seed=2)], Cross).run(fast=3)
-    assert table.shape[1] == 2 and table[0]["# Trades"] != 0
+    markets = MultiBacktest([bars(), bars(seed=2), bars(seed=3)], Cross)
+    table = markets.run(fast=3)
+    assert table.shape[1] == 3 and table[0]["# Trades"] != 0
+    # With processes of its own even where that is not worth it.
+    from backtesting import _optimize
+
+    worth, _optimize._WORTH_SHARING = _optimize._WORTH_SHARING, 0
+    pools = []
+    pool, backtesting.Pool = backtesting.Pool, lambda *args: pools.append(args) or pool(*args)
+    try:
+        shared = markets.run(fast=3)
+        _, once_more = backtest.optimize(fast=[3, 5, 8], slow=range(10, 31, 10), maximize="Return [%]",
+                                         constraint=lambda p: p.fast * 2 < p.slow, return_heatmap=True)
+    finally:
+        _optimize._WORTH_SHARING, backtesting.Pool = worth, pool
+    assert len(pools) == 2 or os.cpu_count() == 1
+    assert shared.equals(table) and once_more.equals(heatmap)
     result = backtest.run()
     again = compute_stats(stats=result, data=bars())
     assert all(near(plain(result[k]), plain(again[k])) for k in result.index if k[0] != "_")
+
+
+def test_evolution():
+    backtest = Backtest(bars(), Cross)
+    search = {"fast": range(3, 12), "slow": range(15, 60), "max_tries": 40, "random_state": 1, "method": "sambo"}
+    try:
+        import sambo  # noqa: F401
+    except ImportError:
+        with raises(ImportError, "tide python setup --with sambo"):
+            backtest.optimize(**search)
+        return
+    stats, heatmap, found = backtest.optimize(**search, maximize="Return [%]", return_heatmap=True,
+                                              return_optimization=True, constraint=lambda p: p.fast * 3 < p["slow"])
+    assert heatmap.index.names == ["fast", "slow"] and heatmap.name == "Return [%]" and len(heatmap) <= 40
+    assert stats["Return [%]"] == heatmap.max() == -found.fun and all(3 * fast < slow for fast, slow in heatmap.index)
+    assert backtest.optimize(**search)["SQN"] == backtest.optimize(**search)["SQN"]
+    share = backtest.optimize(**{**search, "max_tries": 0.05}, return_optimization=True)[1]
+    assert share.nfev == 9 * 45 // 20
+
+
+def test_sample_prices():
+    import backtesting.test
+
+    with raises(AttributeError, "no attribute 'AAPL'"):
+        backtesting.test.AAPL
+    try:
+        metadata.distribution("backtesting")
+    except metadata.PackageNotFoundError:
+        with raises(ImportError, "tide python setup"):
+            from backtesting.test import GOOG
+        return
+    from backtesting.test import GOOG
+
+    assert list(GOOG.columns) == ["Open", "High", "Low", "Close", "Volume"] and GOOG.index.is_monotonic_increasing
+    assert Backtest(GOOG, Cross).run()["# Trades"] > 10
 
 
 def test_series():

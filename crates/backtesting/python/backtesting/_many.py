@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from ._optimize import each
 from .backtesting import Backtest
 
 _PRICES = ["Open", "High", "Low", "Close"]
@@ -40,7 +41,7 @@ class FractionalBacktest(Backtest):
 
 
 class MultiBacktest:
-    """The same strategy on many data frames, one after another; nothing is shared between them."""
+    """The same strategy on many data frames; nothing is shared between them."""
 
     def __init__(self, df_list, strategy_cls, **kwargs):
         self._dfs = df_list
@@ -51,8 +52,10 @@ class MultiBacktest:
         """A column of statistics for each data frame."""
         import pandas as pd
 
-        results = [Backtest(frame, self._strategy, **self._bt_kwargs).run(**kwargs) for frame in self._dfs]
-        return pd.DataFrame([stats.filter(regex="^[^_]") for stats in results]).transpose()
+        def one(frame):
+            return Backtest(frame, self._strategy, **self._bt_kwargs).run(**kwargs).filter(regex="^[^_]")
+
+        return pd.DataFrame(list(each(one, self._dfs)) if len(self._dfs) else []).transpose()
 
     def optimize(self, **kwargs):
         """A column of the heat map for each data frame."""

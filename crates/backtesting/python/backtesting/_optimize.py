@@ -1,7 +1,8 @@
-"""The grid search of `Backtest.optimize`."""
+"""The searches of `Backtest.optimize`: the grid, and sambo's shuffled complex evolution."""
 
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from itertools import product
 
@@ -34,19 +35,22 @@ def optimize(backtest, values, *, maximize, method, max_tries, constraint, retur
             "`constraint` must be a function that accepts a dict of strategy parameters and returns a bool whether "
             "the combination of parameters is admissible or not"
         )
+    if method == "skopt":
+        warnings.warn('`Backtest.optimize(method="skopt")` is deprecated. Use `method="sambo"`.', DeprecationWarning,
+                      stacklevel=3)
+        method = "sambo"
     if method not in ("grid", "sambo"):
         raise ValueError(f"Method should be 'grid' or 'sambo', not '{method}'")
     if return_optimization and method != "sambo":
         raise ValueError("return_optimization=True only valid if method='sambo'")
-    if method == "sambo":
-        raise ImportError(
-            "Need package 'sambo' for method='sambo', which this engine does not use: search the grid "
-            "(method='grid'), a random share of it with max_tries=0.1 or max_tries=200"
-        )
     grid = {name: _as_list(value) for name, value in values.items()}
     for variable, choices in grid.items():
         if not choices:
             raise ValueError(f"Optimization variable '{variable}' is passed no optimization values: {variable}=[]")
+    if method == "sambo":
+        stats, heatmap, found = _evolve(backtest, grid, objective, name, max_tries, constraint, random_state)
+        returned = [stats, *[heatmap] * bool(return_heatmap), *[found] * bool(return_optimization)]
+        return tuple(returned) if len(returned) > 1 else stats
     tried = list(_admissible(grid, constraint, max_tries, random_state))
     if not tried:
         raise ValueError("No admissible parameter combinations to test")
@@ -54,12 +58,65 @@ def optimize(backtest, values, *, maximize, method, max_tries, constraint, retur
     heatmap = pd.Series(
         np.nan, name=name, index=pd.MultiIndex.from_tuples([tuple(p.values()) for p in tried], names=list(grid))
     )
-    for k, stats in enumerate(_run_all(backtest, tried)):
+    for k, stats in enumerate(each(lambda params: _run_one(backtest, params), tried)):
         if stats is not None:
             heatmap.iloc[k] = objective(stats)
     best = 0 if heatmap.isna().all() else int(np.nanargmax(heatmap.to_numpy()))
     stats = backtest.run(**tried[best])
     return (stats, heatmap) if return_heatmap else stats
+
+
+#: Runs that sambo makes unless told otherwise.
+_SAMBO_TRIES = 200
+
+
+def _evolve(backtest, grid, objective, name, max_tries, constraint, random_state):
+    """The best that sambo found: its statistics, the objective of all that were tried, sambo's own account."""
+    import pandas as pd
+
+    try:
+        import sambo
+    except ImportError as error:
+        missing = "" if error.name == "sambo" else f" ({error})"
+        raise ImportError(
+            f"Need package 'sambo' for method='sambo'{missing}. pip install sambo joblib, or with tide: "
+            "tide python setup --with sambo --with joblib. Without it search the grid (method='grid'), or a random "
+            "share of it with max_tries=0.1 or max_tries=200",
+            name=error.name,
+        ) from None
+    if max_tries is None:
+        max_tries = _SAMBO_TRIES
+    elif 0 < max_tries <= 1:
+        # A share of the combinations that the constraint admits.
+        max_tries = int(max_tries * sum(1 for _ in _admissible(grid, constraint, None, None)))
+    known = {}
+
+    def cost(point):
+        point = tuple(point)
+        if point not in known:
+            stats = _run_one(backtest, _Params(zip(grid, point)))
+            known[point] = 0 if stats is None else -objective(stats)
+        return known[point]
+
+    def admissible(point):
+        return constraint is None or bool(constraint(_Params(zip(grid, point))))
+
+    found = sambo.minimize(
+        fun=cost, bounds=list(map(_space, grid.values())), constraints=admissible, max_iter=max_tries, method="sceua", rng=random_state
+    )
+    stats = backtest.run(**dict(zip(grid, found.x)))
+    heatmap = pd.Series(dict(zip(map(tuple, found.xv), -found.funv)), name=name)
+    heatmap.index.names = list(grid)
+    return stats, heatmap.sort_index(), found
+
+
+def _space(choices):
+    """A parameter's values as sambo takes them: numbers by their bounds (times as whole numbers), others one by one."""
+    values = np.asarray(choices)
+    if values.dtype.kind in "iumM":
+        values = values.astype("int64")
+        return values.min(), values.max() + 1
+    return (values.min(), values.max()) if values.dtype.kind == "f" else choices
 
 
 def _objective(maximize):
@@ -98,35 +155,35 @@ def _run_one(backtest, params):
     return stats.filter(regex="^[^_]") if stats["# Trades"] else None
 
 
-_shared = None
+_work = None
 
 
-def _run_shared(params):
-    return _run_one(_shared, params)
+def _call(item):
+    return _work(item)
 
 
-def _run_all(backtest, tried):
-    """Results in the order of the combinations, in several processes when that is quicker."""
+def each(work, items):
+    """`work(item)` of all items in their order, by several processes when that is quicker. Where a sandbox forbids
+    processes it puts a `Pool` of its own in place of this package's."""
     import multiprocessing
 
-    global _shared
+    global _work
     started = time.perf_counter()
-    yield _run_one(backtest, tried[0])
-    left = (time.perf_counter() - started) * (len(tried) - 1)
+    yield work(items[0])
+    left = (time.perf_counter() - started) * (len(items) - 1)
     processes = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-                    len(tried) - 1)
+                    len(items) - 1)
     # Only a forked process has the strategy and the data without being sent them.
     can_fork = "fork" in multiprocessing.get_all_start_methods()
     if processes < 2 or left < _WORTH_SHARING or not can_fork:
-        for params in tried[1:]:
-            yield _run_one(backtest, params)
+        yield from map(work, items[1:])
         return
     from . import Pool
 
-    _shared = backtest
+    _work = work
     try:
         with Pool(processes) as pool:
-            chunk = max(1, min(300, len(tried) // (processes * 4)))
-            yield from pool.imap(_run_shared, tried[1:], chunk)
+            chunk = max(1, min(300, len(items) // (processes * 4)))
+            yield from pool.imap(_call, items[1:], chunk)
     finally:
-        _shared = None
+        _work = None

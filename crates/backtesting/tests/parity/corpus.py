@@ -9,11 +9,13 @@ for, its output, and how it ended. `--keep` keeps the records, so that a second 
 
 import argparse
 import ast
+import ctypes
 import hashlib
 import os
 import pickle
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -21,6 +23,11 @@ import time
 import types
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+# Address space of a script: a machine shared with others must not run out of memory.
+MEMORY_BYTES = 8 << 30
+libc = ctypes.CDLL(None)
 FENCE = re.compile(r"```(?:python)?\n(.*?)(?:```|\Z)", re.S)
 
 
@@ -104,6 +111,8 @@ def work(options, scripts):
     if is_ours != (options.work == "ours"):
         sys.exit(f"{options.work}: imported {backtesting.__file__}")
     warnings.simplefilter("ignore")
+    # Whatever a script's processes leave behind becomes a child of this one, which ends it.
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder = options.keep / options.work
     folder.mkdir(parents=True, exist_ok=True)
     for k, (digest, (path, text)) in enumerate(scripts):
@@ -114,6 +123,8 @@ def work(options, scripts):
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
             run_one(options, path, text, record)
         ended = wait(child, options.limit)
         if not ended:
@@ -127,17 +138,28 @@ def work(options, scripts):
 
 
 def wait(child, limit):
-    """Whether the child ended by itself."""
+    """Whether the child ended by itself; then or afterwards all that it started ends, too."""
     end = time.monotonic() + limit
-    while time.monotonic() < end:
-        pid, _ = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return True
+    by_itself = False
+    while not by_itself and time.monotonic() < end:
+        # Without taking it off the table: its number stays that of its group.
+        by_itself = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         time.sleep(0.005)
-    # With whatever processes it started.
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return False
+    end_orphans()
+    return by_itself
+
+
+def end_orphans():
+    """Ends processes that left the group of their script: by now they are children of this one."""
+    while True:
+        for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def run_one(options, path, text, record):
@@ -285,7 +307,6 @@ def report(options, scripts):
             count = sum(len(run["trades"]["Size"]) for run in one["runs"])
             trades += count
             with_trades += count > 0
-            
         elif not problems:
             alike += 1
         if problems:
