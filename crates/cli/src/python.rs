@@ -161,7 +161,12 @@ fn fingerprint(folder: &Path) -> Result<String, LabError> {
 
 /// Heavy modules that some script imports.
 fn preload<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
-    let known = [("pandas_ta", "pandas_ta_classic"), ("scipy", "scipy.stats"), ("sklearn", "sklearn")];
+    let known = [
+        ("pandas_ta", "pandas_ta_classic"),
+        ("scipy", "scipy.stats"),
+        ("sklearn", "sklearn"),
+        ("sambo", "sambo"),
+    ];
     let mut wanted = vec![];
     for text in texts {
         for (word, module) in known {

@@ -37,6 +37,11 @@ impl Bars {
         Self(Arc::new(columns))
     }
 
+    /// A column store that somebody else holds, too.
+    pub fn shared(columns: Arc<impl BarColumns + 'static>) -> Self {
+        Self(columns)
+    }
+
     /// Borrowed slices of all columns, what the engine computes on.
     pub fn view(&self) -> BarsView<'_> {
         BarsView {

@@ -17,6 +17,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -32,6 +33,8 @@ const TIME_BLOCK: u64 = 1 << 16;
 pub struct LoadedBars {
     /// The columns.
     pub bars: Bars,
+    /// The bar file that they are mapped from.
+    pub file: Option<Arc<BarFile>>,
     /// The instrument.
     pub symbol: SymbolInfo,
     /// Bar length.
@@ -471,12 +474,13 @@ fn open_bar_file(path: &Path, options: &ImportOptions) -> Result<LoadedBars, Imp
 }
 
 pub(crate) fn from_file(file: BarFile, cached: bool) -> LoadedBars {
-    let (meta, hash) = (file.meta().clone(), file.hash());
-    loaded(file.into_bars(), meta, hash, cached)
+    let (meta, hash, file) = (file.meta().clone(), file.hash(), Arc::new(file));
+    LoadedBars { file: Some(Arc::clone(&file)), ..loaded(Bars::shared(file), meta, hash, cached) }
 }
 
 fn loaded(bars: Bars, meta: BarMeta, hash: ContentHash, cached: bool) -> LoadedBars {
-    LoadedBars { bars, symbol: meta.symbol, timeframe: meta.timeframe, hash, report: meta.report, cached }
+    let BarMeta { symbol, timeframe, report, .. } = meta;
+    LoadedBars { bars, file: None, symbol, timeframe, hash, report, cached }
 }
 
 /// Reads arbitrary bytes as text in two ways that must agree: in tiny parts and in one. For fuzzing.

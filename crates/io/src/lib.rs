@@ -28,7 +28,7 @@ pub mod ws;
 
 #[doc(hidden)]
 pub use bar_file::fuzz_bar_file;
-pub use bar_file::{BarFile, BarMeta, content_hash, write_bars};
+pub use bar_file::{BarFile, BarMeta, ColumnPlaces, bar_file_bytes, content_hash, write_bars};
 pub use gaps::find_gaps;
 #[doc(hidden)]
 pub use import::fuzz_csv;

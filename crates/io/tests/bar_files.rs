@@ -13,7 +13,7 @@ use arrow_ipc::{
 use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use springtide_domain::{
-    OwnedBars, Severity, SymbolInfo, Timeframe,
+    Bars, OwnedBars, Severity, SymbolInfo, Timeframe,
     synth::{SynthSpec, bars as synth_bars},
 };
 use springtide_io::{
@@ -93,7 +93,7 @@ fn bars_come_back_mapped_and_aligned() {
         for column in [view.open, view.high, view.low, view.close, view.volume] {
             assert_eq!(column.as_ptr() as usize % 64, 0);
         }
-        let shared = file.into_bars();
+        let shared = Bars::new(file);
         fs::remove_file(&path).unwrap();
         assert_eq!(shared.view().time, bars.time);
     }
@@ -492,7 +492,7 @@ fn a_bar_file_that_is_cut_in_use_is_told() {
     // Reading goes on, on zeros where the file has nothing.
     assert_eq!(file.view().volume.iter().sum::<f64>(), 0.0);
     assert!(!file.verify());
-    let bars = file.into_bars();
+    let bars = Bars::new(file);
     let error = bars.check().unwrap_err();
     assert!(error.contains("x.arrow") && error.contains("was cut"), "{error}");
 }

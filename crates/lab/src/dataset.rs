@@ -2,10 +2,12 @@
 
 use springtide_domain::{Bars, ContentHash, SymbolInfo, Timeframe};
 use springtide_engine::metrics::Calendar;
+use springtide_io::{BarFile, BarMeta, ColumnPlaces};
 use springtide_pine::vm::ColumnStore;
-use springtide_python::BarsImage;
+use springtide_python::{ArrowBars, BarsImage};
 use std::{
     io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -40,6 +42,8 @@ pub struct DataSet {
     pub columns: ColumnStore,
     /// Day ends, for the metrics.
     pub calendar: Calendar,
+    /// The bar file that the whole data is mapped from.
+    file: Option<Arc<BarFile>>,
     /// The bars as Python sees them, once that has been asked for.
     image: Mutex<Option<Arc<BarsImage>>>,
 }
@@ -76,6 +80,7 @@ impl DataSet {
             path: path.to_owned(),
             calendar: Calendar::new(&bars.view()),
             columns: ColumnStore::new(COLUMN_BUDGET_BYTES),
+            file: None,
             image: Mutex::default(),
             symbol,
             timeframe,
@@ -87,11 +92,18 @@ impl DataSet {
         })
     }
 
-    /// The bars as they are shared with Python's workers, made once. A CSV file that is used as it is comes along,
-    /// so that a script that reads it finds just what is in it.
+    /// Names the bar file that the whole data is mapped from.
+    #[must_use]
+    pub fn mapped_from(self, file: Option<Arc<BarFile>>) -> Self {
+        Self { file, ..self }
+    }
+
+    /// The bars as they are shared with Python's workers, made once: the bar file itself, or one in memory where the
+    /// data was cut. A CSV file that is used as it is comes along, so that a script that reads it finds just what is
+    /// in it.
     ///
     /// # Errors
-    /// When the system has no memory for it.
+    /// When the system has no memory or descriptor for it.
     pub fn image(&self) -> io::Result<Arc<BarsImage>> {
         let mut image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(image) = &*image {
@@ -99,9 +111,29 @@ impl DataSet {
         }
         let is_csv = self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
         let text = (is_csv && self.cut == Cut::default()).then(|| std::fs::read(&self.path)).transpose()?;
-        let made = Arc::new(BarsImage::new(&self.name, &self.bars.view(), text.as_deref())?);
+        let made = Arc::new(BarsImage::new(&self.name, self.arrow()?, text.as_deref())?);
         *image = Some(Arc::clone(&made));
         Ok(made)
+    }
+
+    fn arrow(&self) -> io::Result<ArrowBars> {
+        let arrow = |file: OwnedFd, places: ColumnPlaces| ArrowBars {
+            file,
+            rows: places.rows,
+            starts: places.starts,
+        };
+        let whole = self.file.as_ref().filter(|_| self.cut == Cut::default());
+        if let Some((file, bars)) = whole.and_then(|bars| Some((bars.share().transpose()?, bars))) {
+            return Ok(arrow(file?.into(), bars.places()));
+        }
+        let meta = BarMeta {
+            symbol: self.symbol.clone(),
+            timeframe: self.timeframe,
+            source: self.path.display().to_string(),
+            report: None,
+        };
+        let (bytes, places) = springtide_io::bar_file_bytes(&self.bars.view(), &meta)?;
+        Ok(arrow(springtide_python::sealed(&bytes)?, places))
     }
 
     /// Hash of exactly the bars that runs see and of what the symbol says about them.

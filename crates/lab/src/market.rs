@@ -81,12 +81,13 @@ pub fn load(path: &str, store: &Path, cache: &Path, wanted: &Wanted, cut: Cut) -
         ..ImportOptions::default()
     };
     let file = locate(path, store);
-    let LoadedBars { bars, mut symbol, timeframe, hash, .. } =
+    let LoadedBars { bars, file: bar_file, mut symbol, timeframe, hash, .. } =
         load_any(&file, &options, Some(cache)).map_err(|e| LabError::Data(e.to_string()))?;
     symbol.min_qty = wanted.min_qty.unwrap_or(symbol.min_qty);
     // Absolute, so that a recorded run finds its data from any folder.
     let file = std::fs::canonicalize(&file).unwrap_or(file);
     DataSet::new(&file, symbol, timeframe, bars, hash, cut)
+        .map(|data| data.mapped_from(bar_file))
         .map_err(|why| LabError::Data(format!("{path}: {why}")))
 }
 

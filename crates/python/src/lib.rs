@@ -8,7 +8,7 @@
 //! calls that takes the right to start processes and to signal others ([`Cage`](springtide_sandbox::Cage)), and
 //! only then looks at the script. Its scratch folder is its own and is gone before the next run begins.
 //!
-//! Bars reach all children through one mapping ([`BarsImage`]); nothing is parsed twice.
+//! Bars reach all children through one mapping of an Arrow file ([`BarsImage`]); nothing is parsed twice.
 //!
 //! The harness around a script wraps `Backtest.run` of whichever library is there. What comes back
 //! is written by a process in which code ran that nobody vouches for: [`Message`] takes it apart and checks every
@@ -24,7 +24,7 @@ pub mod setup;
 mod wire;
 mod worker;
 
-pub use bars::BarsImage;
+pub use bars::{ArrowBars, BarsImage, sealed};
 pub use environment::{Environment, EnvironmentError, Need, Package};
 pub use log::{Bounded, Log};
 pub use message::{Fault, Frame, Hint, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape};

@@ -53,6 +53,11 @@ pub enum Work {
 }
 
 impl Work {
+    /// Whether a script seems to read files: then the server has the data set's as pandas reads it.
+    fn reads(&self) -> bool {
+        matches!(self, Self::Run(script) if script.text.contains("read_csv"))
+    }
+
     pub(crate) fn json(&self) -> Value {
         match self {
             Self::Check(scripts) => {
@@ -107,11 +112,12 @@ impl RunLimits {
         Self { wall, cpu: wall, ..Self::default() }
     }
 
-    pub(crate) fn order(&self, run: u64, data: Option<&BarsImage>) -> Value {
+    pub(crate) fn order(&self, run: u64, work: &Work, data: Option<&BarsImage>) -> Value {
         json!({
             "op": "run",
             "run": run,
             "data": data.map(|d| d.id),
+            "reads": work.reads(),
             "limits": {
                 "cpu_s": self.cpu.as_secs().saturating_add(2).min(1 << 31),
                 "address_space_bytes": self.address_space_bytes,

@@ -135,6 +135,8 @@ pub struct Ended {
     pub log: Log,
     /// Its results were not what was agreed: what was wrong.
     pub broken: Option<String>,
+    /// The system wrote an image of it.
+    pub dumped_core: bool,
     /// Nothing of it is left, so that the worker can do more.
     clean: bool,
 }
@@ -261,7 +263,7 @@ impl Worker {
         let [results, out, err] = [pipe()?, pipe()?, pipe()?];
         // A run's equity should go out in one piece; where it cannot, in several.
         let _ = rustix::pipe::fcntl_setpipe_size(&results.1, 1 << 20);
-        let order = limits.order(self.runs, data);
+        let order = limits.order(self.runs, work, data);
         send(&self.socket, &order, &[request.as_fd(), results.1.as_fd(), out.1.as_fd(), err.1.as_fd()])?;
         // Only the child writes from here on.
         let streams = Streams { results: Some(results.0), out: Some(out.0), err: Some(err.0) };
@@ -343,6 +345,7 @@ impl Worker {
             peak_bytes: word.peak_kib * 1024,
             log: Log { stdout: watch.out.text(), stderr: watch.err.text() },
             broken: watch.broken,
+            dumped_core: word.status & 0x80 != 0,
             clean: word.clean,
         })
     }
@@ -360,9 +363,10 @@ impl Worker {
             self.known.clear();
             send(&self.socket, &json!({ "op": "forget" }), &[])?;
         }
-        let order = json!({ "op": "data", "id": data.id, "name": data.name, "rows": data.rows });
+        let (rows, starts) = (data.bars.rows, data.bars.starts);
+        let order = json!({ "op": "data", "id": data.id, "name": data.name, "rows": rows, "starts": starts });
         let fds: Vec<BorrowedFd<'_>> =
-            [Some(&data.columns), data.text.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect();
+            [Some(&data.bars.file), data.text.as_ref()].into_iter().flatten().map(AsFd::as_fd).collect();
         send(&self.socket, &order, &fds)?;
         self.known.insert(data.id);
         Ok(())

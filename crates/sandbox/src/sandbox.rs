@@ -161,6 +161,9 @@ impl Sandbox {
         if tier < config.least {
             return Err(SandboxError::Insufficient { mechanisms });
         }
+        if tier != Tier::Full {
+            Scratch::remove_remainders(&config.scratch_parent);
+        }
         Ok(Self { config, mechanisms, tier })
     }
 

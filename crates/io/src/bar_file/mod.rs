@@ -25,8 +25,8 @@ use arrow_buffer::{Buffer, ScalarBuffer, ToByteSlice};
 use arrow_ipc::{MessageHeader, convert::try_fb_to_schema, root_as_footer, root_as_message};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
-use springtide_domain::{BarColumns, Bars, BarsView, ContentHash, SymbolInfo, Timeframe};
-use std::{path::Path, sync::Arc};
+use springtide_domain::{BarColumns, BarsView, ContentHash, SymbolInfo, Timeframe};
+use std::{fs::File, io, path::Path, sync::Arc};
 
 /// Version of the layout and of the content hash; other versions are refused.
 pub const SCHEMA_VERSION: &str = "1";
@@ -107,6 +107,15 @@ pub fn parse_hash(text: &str) -> Option<ContentHash> {
     Some(ContentHash(hash))
 }
 
+/// Where the columns lie in a bar file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnPlaces {
+    /// Values in each column; a value takes eight bytes.
+    pub rows: usize,
+    /// First byte of `time`, `open`, `high`, `low`, `close` and `volume`.
+    pub starts: [usize; COLUMNS.len()],
+}
+
 /// A bar file mapped into memory. Its columns are read from the file when they are first touched and shared by
 /// all processes that map it.
 #[derive(Debug)]
@@ -114,6 +123,7 @@ pub struct BarFile {
     meta: BarMeta,
     hash: ContentHash,
     mapping: Option<Arc<Mapping>>,
+    places: ColumnPlaces,
     time: ScalarBuffer<i64>,
     prices: [ScalarBuffer<f64>; 5],
 }
@@ -138,10 +148,26 @@ impl BarFile {
     pub(crate) fn parse(bytes: Buffer) -> Result<Self, String> {
         let schema = footer_schema(&bytes)?;
         let (meta, hash) = metadata(&schema)?;
-        let (rows, spans) = batch_layout(&bytes)?;
-        let column = |i: usize| bytes.slice_with_length(spans[i], rows * 8);
+        let places = batch_layout(&bytes)?;
+        let ColumnPlaces { rows, starts } = places;
+        let column = |i: usize| bytes.slice_with_length(starts[i], rows * 8);
         let prices = [1, 2, 3, 4, 5].map(|i| ScalarBuffer::new(column(i), 0, rows));
-        Ok(Self { meta, hash, mapping: None, time: ScalarBuffer::new(column(0), 0, rows), prices })
+        let time = ScalarBuffer::new(column(0), 0, rows);
+        Ok(Self { meta, hash, mapping: None, places, time, prices })
+    }
+
+    /// The file itself, open for reading, for another process that maps it. None where the file cannot be mapped
+    /// and its bytes were copied.
+    ///
+    /// # Errors
+    /// When the system has no descriptor to give.
+    pub fn share(&self) -> io::Result<Option<File>> {
+        self.mapping.as_ref().and_then(|mapping| mapping.file()).map(File::try_clone).transpose()
+    }
+
+    /// Where its columns lie.
+    pub fn places(&self) -> ColumnPlaces {
+        self.places
     }
 
     /// Symbol, timeframe, source, report.
@@ -169,11 +195,6 @@ impl BarFile {
     /// True when the columns have the hash that the file carries.
     pub fn verify(&self) -> bool {
         content_hash(&self.view(), self.meta.timeframe) == self.hash
-    }
-
-    /// The columns behind the engine's handle, which keeps the mapping alive.
-    pub fn into_bars(self) -> Bars {
-        Bars::new(self)
     }
 }
 
@@ -207,6 +228,14 @@ pub fn write_bars(path: &Path, bars: &BarsView<'_>, meta: &BarMeta) -> Result<Co
     let mut writer = BarWriter::create_in(folder_of(path), bars.len() as u64).map_err(io_error)?;
     writer.push(bars).map_err(io_error)?;
     writer.finish(meta, path).map_err(io_error)
+}
+
+/// A bar file's bytes, for bars that lie in no file.
+///
+/// # Errors
+/// When its metadata outgrows a file's head.
+pub fn bar_file_bytes(bars: &BarsView<'_>, meta: &BarMeta) -> io::Result<(Vec<u8>, ColumnPlaces)> {
+    write::bytes(bars, meta)
 }
 
 /// Reads arbitrary bytes as a bar file and touches all that it says it holds. For fuzzing.
@@ -293,8 +322,8 @@ pub(crate) fn claims_to_be_bar_file(path: &Path) -> bool {
     schema.is_some_and(|s| s.metadata().get("springtide.schema").is_some())
 }
 
-/// Rows, and where each column's bytes begin.
-fn batch_layout(bytes: &[u8]) -> Result<(usize, [usize; 6]), String> {
+/// Reads where the columns lie.
+fn batch_layout(bytes: &[u8]) -> Result<ColumnPlaces, String> {
     let footer = root_as_footer(footer_bytes(bytes)?).map_err(|e| e.to_string())?;
     let blocks =
         footer.recordBatches().filter(|b| b.len() == 1).ok_or("it does not hold exactly one batch")?;
@@ -329,8 +358,8 @@ fn batch_layout(bytes: &[u8]) -> Result<(usize, [usize; 6]), String> {
         return Err("its columns differ in length or have nulls".into());
     }
     let wanted = rows.checked_mul(8).ok_or_else(bad)?;
-    let mut spans = [0; 6];
-    for (i, span) in spans.iter_mut().enumerate() {
+    let mut starts = [0; COLUMNS.len()];
+    for (i, place) in starts.iter_mut().enumerate() {
         let buffer = buffers.get(2 * i + 1);
         let start = body_start.checked_add(at(buffer.offset())?).ok_or_else(bad)?;
         let inside = start.checked_add(wanted).is_some_and(|end| end <= body_end);
@@ -340,7 +369,7 @@ fn batch_layout(bytes: &[u8]) -> Result<(usize, [usize; 6]), String> {
         if !(bytes.as_ptr() as usize + start).is_multiple_of(8) {
             return Err(format!("its column `{}` is not aligned", COLUMNS[i]));
         }
-        *span = start;
+        *place = start;
     }
-    Ok((rows, spans))
+    Ok(ColumnPlaces { rows, starts })
 }

@@ -1,7 +1,7 @@
 //! Writes bar files row by row, each column straight to its place, without holding the rows.
 
 use super::{
-    BarMeta, COLUMNS, ColumnHashes, MAGIC, SCHEMA_VERSION, column_bytes, fields,
+    BarMeta, COLUMNS, ColumnHashes, ColumnPlaces, MAGIC, SCHEMA_VERSION, column_bytes, content_hash, fields,
     flush::{FLUSH_BYTES, Flusher},
 };
 use crate::{atomic::AtomicFile, collect::Sink};
@@ -125,13 +125,7 @@ impl BarWriter {
         self.schema_message = schema_message;
         let body = 6 * self.stride();
         self.write_at(self.batch_start(), &batch_message(self.rows, self.stride(), body)?)?;
-        let block = Block::new(self.batch_start() as i64, BATCH_HEAD as i32, body as i64);
-        let mut tail = Vec::from(CONTINUATION);
-        tail.extend([0; 4]);
-        let footer = footer(&schema_with(meta, hash)?, block);
-        tail.extend(&footer);
-        tail.extend((footer.len() as i32).to_le_bytes());
-        tail.extend(MAGIC);
+        let tail = tail(&schema_with(meta, hash)?, self.batch_start(), body);
         self.write_at(self.batch_start() + BATCH_HEAD + body, &tail)?;
         self.flusher.take().map_or(Ok(()), Flusher::finish)?;
         self.out.commit(target)?;
@@ -194,6 +188,37 @@ impl Sink for BarWriter {
         self.hashes = ColumnHashes::default();
         Ok(all)
     }
+}
+
+/// A whole file in memory.
+pub(super) fn bytes(bars: &BarsView<'_>, meta: &BarMeta) -> io::Result<(Vec<u8>, ColumnPlaces)> {
+    let rows = bars.len() as u64;
+    let stride = (rows * 8).next_multiple_of(ALIGN);
+    let body = stride * COLUMNS.len() as u64;
+    let schema = schema_with(meta, content_hash(bars, meta.timeframe))?;
+    let mut out = schema_message();
+    let batch_start = out.len() as u64;
+    out.reserve((BATCH_HEAD + body) as usize + 4_096);
+    out.extend(batch_message(rows, stride, body)?);
+    let mut starts = [0; COLUMNS.len()];
+    for (start, column) in starts.iter_mut().zip(column_bytes(bars)) {
+        *start = out.len();
+        out.extend(column);
+        out.resize(*start + stride as usize, 0);
+    }
+    out.extend(tail(&schema, batch_start, body));
+    Ok((out, ColumnPlaces { rows: bars.len(), starts }))
+}
+
+/// What follows the columns: the end of the batches, and the footer.
+fn tail(schema: &Schema, batch_start: u64, body: u64) -> Vec<u8> {
+    let mut tail = Vec::from(CONTINUATION);
+    tail.extend([0; 4]);
+    let footer = footer(schema, Block::new(batch_start as i64, BATCH_HEAD as i32, body as i64));
+    tail.extend(&footer);
+    tail.extend((footer.len() as i32).to_le_bytes());
+    tail.extend(MAGIC);
+    tail
 }
 
 fn schema_with(meta: &BarMeta, hash: ContentHash) -> io::Result<Schema> {
@@ -284,7 +309,7 @@ fn footer(schema: &Schema, block: Block) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bar_file::{BarFile, content_hash};
+    use crate::bar_file::BarFile;
     use springtide_domain::{SymbolInfo, Timeframe};
 
     fn bars(count: usize) -> OwnedBars {
@@ -318,5 +343,29 @@ mod tests {
         assert_eq!(file.view().to_owned(), all);
         // Nothing is left of the narrower ones.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_in_memory_is_the_file_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let meta = BarMeta {
+            symbol: SymbolInfo::default(),
+            timeframe: Timeframe::Minutes(1),
+            source: "a.csv".into(),
+            report: None,
+        };
+        for rows in [1, 8, 1_001] {
+            let all = bars(rows);
+            let path = folder.path().join("a.arrow");
+            crate::write_bars(&path, &all.view(), &meta).unwrap();
+            let (bytes, places) = bytes(&all.view(), &meta).unwrap();
+            assert_eq!(bytes, std::fs::read(&path).unwrap(), "{rows} rows");
+            let file = BarFile::open(&path).unwrap();
+            assert_eq!(file.places(), places);
+            let shared = file.share().unwrap().expect("it is mapped");
+            assert_eq!(shared.metadata().unwrap().len(), bytes.len() as u64);
+            let close = &bytes[places.starts[4]..][..rows * 8];
+            assert_eq!(close, column_bytes(&all.view())[4]);
+        }
     }
 }

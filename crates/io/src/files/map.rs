@@ -59,6 +59,11 @@ impl Mapping {
         }
     }
 
+    /// The open file, where it is mapped rather than copied.
+    pub(crate) fn file(&self) -> Option<&File> {
+        matches!(self.content, Content::Mapped { .. }).then_some(&self.file)
+    }
+
     /// Whether the file still has all the bytes that were mapped, and had them whenever they were read.
     ///
     /// # Errors

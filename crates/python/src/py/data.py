@@ -1,4 +1,5 @@
 """The bars of a batch: columns mapped into memory, and the file they came from as pandas reads it."""
+import functools
 import io
 import mmap
 import os
@@ -7,40 +8,61 @@ import numpy
 import pandas
 
 read_csv = pandas.read_csv
+COLUMNS = ("Open", "High", "Low", "Close", "Volume")
+
+
+# Data sets longer than this are copied for each script that reads them, rather than beforehand.
+SPARE_ROWS = 1 << 18
 
 
 class Given:
-    """One data set. Times are nanoseconds since the epoch, UTC."""
+    """One data set: an Arrow file's columns, where they lie in the file. Times are nanoseconds since the epoch, UTC."""
 
     def __init__(self, request, fds):
         self.name, self.rows = request["name"], request["rows"]
-        size = self.rows * 8
-        area = mmap.mmap(fds[0], size * 6, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
-        self.time = numpy.frombuffer(area, "<i8", self.rows)
-        parts = [numpy.frombuffer(area, "<f8", self.rows, size * (i + 1)) for i in range(5)]
-        self.open, self.high, self.low, self.close, self.volume = parts
+        place = fds[0], request["starts"], self.rows
+        moments, *self.prices = columns(*place, mmap.PROT_READ)
+        self.open, self.high, self.low, self.close, self.volume = self.prices
+        self.time = moments * 1_000_000
+        self.index = pandas.DatetimeIndex(self.time.view("M8[ns]"))
+        # Known before the fork, and kept with it.
+        self.index.is_monotonic_increasing, self.index.is_unique
+        self.first = self._frame(columns(*place, mmap.PROT_READ | mmap.PROT_WRITE)[1:])
         self.text = None
         if len(fds) > 1:
             length = os.fstat(fds[1]).st_size
             self.text = mmap.mmap(fds[1], length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
         for fd in fds:
             os.close(fd)
-        self.file, self.parsed = self._file(), {}
+        self.parsed, self.spare = {}, {}
 
     def frame(self):
-        """As the library wants it: a time index, columns Open to Volume."""
-        columns = {"Open": self.open, "High": self.high, "Low": self.low}
-        columns.update({"Close": self.close, "Volume": self.volume})
-        return pandas.DataFrame(columns, index=pandas.DatetimeIndex(self.time.view("M8[ns]")))
+        """As the library wants it: a time index, columns Open to Volume. The first frame of a process is the mapping
+        itself, of which the pages that somebody writes to become the process's own; later ones are copies."""
+        frame, self.first = self.first, None
+        return self._frame([price.copy() for price in self.prices]) if frame is None else frame
 
-    def _file(self):
+    def _frame(self, values):
+        return pandas.DataFrame(dict(zip(COLUMNS, values)), index=self.index.copy(), copy=False)
+
+    @functools.cached_property
+    def file(self):
         """What `read_csv` gives for the file; bars that come from no such file look like one."""
         if self.text is not None:
             return read_csv(io.BytesIO(self.text))
-        frame = self.frame().rename(columns=str.lower)
-        moments = frame.index.strftime("%Y-%m-%d %H:%M:%S").astype(object)
+        frame = pandas.DataFrame(dict(zip(map(str.lower, COLUMNS), self.prices)))
+        moments = self.index.strftime("%Y-%m-%d %H:%M:%S").astype(object)
         frame.insert(0, "datetime", moments)
-        return frame.reset_index(drop=True)
+        return frame
+
+    def prepare(self):
+        """What most scripts read, before the fork: whoever reads it first takes it as it is."""
+        if self.spare or not len(self.file.columns):
+            return
+        self._date(self.file.columns[0])
+        if self.rows <= SPARE_ROWS:
+            for kind in (None, ()), (None, (0,)), (0, (0,)):
+                self.spare[kind] = self._copy(*kind)
 
     def read(self, **options):
         """`read_csv(file, **options)`, without reading where the answer is at hand."""
@@ -69,9 +91,14 @@ class Given:
             dates = []
         elif not isinstance(dates, list):
             return None
-        dates = [place.get(d) if isinstance(d, str) else d for d in dates]
+        dates = tuple(place.get(d) if isinstance(d, str) else d for d in dates)
         if any(type(d) is not int or not 0 <= d < len(names) for d in dates):
             return None
+        spare = self.spare.pop((index, dates), None)
+        return self._copy(index, dates) if spare is None else spare
+
+    def _copy(self, index, dates):
+        names = self.file.columns
         frame = self.file.copy()
         for date in dates:
             frame[names[date]] = self._date(names[date])
@@ -83,10 +110,11 @@ class Given:
             self.parsed[name] = parsed[name]
         return self.parsed[name]
 
-    def prepare(self):
-        """Dates that most scripts ask for, before the fork."""
-        if len(self.file.columns):
-            self._date(self.file.columns[0])
+
+def columns(fd, starts, rows, access):
+    """The columns of an Arrow file, without a copy: milliseconds since the epoch, then numbers."""
+    area = mmap.mmap(fd, os.fstat(fd).st_size, flags=mmap.MAP_PRIVATE, prot=access)
+    return [numpy.frombuffer(area, "<f8" if k else "<i8", rows, start) for k, start in enumerate(starts)]
 
 
 DEFAULTS = {"index_col": None, "parse_dates": False, "header": "infer", "sep": ",", "delimiter": None}

@@ -27,6 +27,9 @@ def serve(config):
         return
     tide_child.prepare(config)
     known = {}
+    home = os.environ["TMPDIR"]
+    # Folders of the interpreter may lie there.
+    kept = set(os.listdir(home))
     # What is there now is never collected, so that its pages stay shared with the children.
     gc.collect()
     gc.disable()
@@ -42,7 +45,10 @@ def serve(config):
         elif request["op"] == "forget":
             known.clear()
         elif request["op"] == "run":
-            run(sock, request, fds, known)
+            if request["reads"] and request["data"] in known:
+                known[request["data"]].prepare()
+                gc.freeze()
+            run(sock, request, fds, known, home, kept)
 
 
 def load(required, optional):
@@ -67,8 +73,8 @@ def send(sock, message):
     sock.send(json.dumps(message).encode())
 
 
-def run(sock, request, fds, known):
-    scratch = os.path.join(os.environ["TMPDIR"], "run")
+def run(sock, request, fds, known, home, kept):
+    scratch = os.path.join(home, "run")
     os.mkdir(scratch, 0o700)
     sys.stdout.flush()
     pid = os.fork()
@@ -81,7 +87,8 @@ def run(sock, request, fds, known):
         os.close(fd)
     watch(sock, pid)
     _, status, usage = os.wait4(pid, 0)
-    clean = remove(scratch)
+    # A run can write beside its folder, too.
+    clean = empty(home, kept)
     ended = {"run": request["run"], "status": status, "clean": clean}
     ended["cpu_us"] = round((usage.ru_utime + usage.ru_stime) * 1e6)
     ended["peak_kib"] = usage.ru_maxrss
@@ -109,16 +116,31 @@ def watch(sock, pid):
         os.close(child)
 
 
-def remove(folder):
-    """Takes a run's scratch folder away; false when something is left."""
+def empty(home, kept):
+    """Takes away all that a run has made; false when something is left."""
     try:
-        shutil.rmtree(folder)
-    except Exception:
+        for name in set(os.listdir(home)) - kept:
+            remove(os.path.join(home, name))
+        return kept.issuperset(os.listdir(home))
+    except OSError:
+        return False
+
+
+def remove(path):
+    if os.path.islink(path) or not os.path.isdir(path):
+        os.unlink(path)
+        return
+    try:
+        # What most runs leave: nothing.
+        os.rmdir(path)
+        return
+    except OSError:
         pass
-    if os.path.lexists(folder):
-        make_removable(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-    return not os.path.lexists(folder)
+    try:
+        shutil.rmtree(path)
+    except Exception:
+        make_removable(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def make_removable(folder):

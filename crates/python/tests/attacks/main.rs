@@ -12,7 +12,7 @@ mod world;
 use serde_json::{Value, json};
 use springtide_python::{Ended, Finish, Message, RunLimits, ScriptEnd, Work};
 use springtide_sandbox::Tier;
-use std::time::Duration;
+use std::{fs::Permissions, os::unix::fs::PermissionsExt, path::Path, process::Command, time::Duration};
 use victims::World as Victims;
 use world::{CROSS, World, request};
 
@@ -149,6 +149,51 @@ fn processor_time_without_end() {
     held(script!("cpu_loop_deaf"), &json!({ "seconds": 20 }), &short, &limited);
 }
 
+/// A program that would make its user root does not: neither where it is started, nor with what it then is.
+#[test]
+fn setuid_binaries() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make a setuid program to attack with");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("id");
+    std::fs::copy("/usr/bin/id", &program).unwrap();
+    for (path, mode) in [(folder.path(), 0o755), (&program, 0o4755)] {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    // In a reduced sandbox, which this user would share, it is root beforehand.
+    let Some(world) = World::that_sees(Tier::Full, Some(folder.path())) else { return };
+    let prelude = include_str!("../../../sandbox/tests/attacks/scripts/_prelude.py");
+    let facts = Victims::new().describe(true, &json!({ "setuid": program }));
+    let script = script!("setuid_binaries");
+    let came =
+        run(&world, &format!("import sys\nsys.argv = ['x', {facts:?}]\n{prelude}\n{script}"), &limits());
+    let lines: Vec<&str> = came.said().lines().collect();
+    assert!(lines.contains(&"TRIED"), "{:?}", came.ended);
+    assert!(lines.len() == 3 && lines[2] != "0", "{:?}", came.ended);
+    is_well(&world);
+}
+
+/// A process that dies leaves no image of itself, in its own folder or in the one above, which it shares with all
+/// runs of its worker.
+#[test]
+fn core_dumps() {
+    for tier in [Tier::Full, Tier::Reduced] {
+        let Some(world) = World::with(tier) else { continue };
+        let prelude = include_str!("../../../sandbox/tests/attacks/scripts/_prelude.py");
+        let facts = Victims::new().describe(true, &json!({}));
+        let begin =
+            format!("import sys\nsys.argv = ['x', {facts:?}]\n{prelude}\nSCRATCH = os.path.dirname(SCRATCH)");
+        let came = run(&world, &format!("{begin}\n{}", script!("core_dumps")), &limits());
+        assert!(came.said().contains("TRIED"), "{tier}: {:?}", came.ended);
+        assert_eq!((came.ended.finish, came.ended.dumped_core), (Finish::Signal(6), false), "{tier}");
+        let after =
+            "import os\nprint([n for f in ('.', '..') for n in os.listdir(f) if n.startswith('core')])";
+        assert_eq!(run(&world, after, &limits()).said(), "[]\n", "{tier}");
+    }
+}
+
 /// Beside its three streams a script has the one on which its results leave.
 #[test]
 fn descriptors() {
@@ -182,6 +227,33 @@ fn forged_results() {
     is_well(&world);
 }
 
+/// All of the above once more without root's rights, where there are some to give up.
+#[test]
+fn the_same_as_an_ordinary_user() {
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let run = |program: &Path, args: &[&str]| {
+        Command::new(program).args(args).uid(65_534).gid(65_534).env("HOME", "/").current_dir("/").output()
+    };
+    let python = std::env::var_os("TIDE_TEST_PYTHON").unwrap_or_else(|| "/usr/bin/python3".into());
+    let import = ["-c", "import numpy, pandas, backtesting"];
+    for (program, args) in [(program.as_path(), &["--list"][..]), (Path::new(&python), &import[..])] {
+        match run(program, args) {
+            Ok(output) if output.status.success() => {}
+            other => {
+                eprintln!("SKIPPED: an ordinary user cannot run {}: {other:?}", program.display());
+                return;
+            }
+        }
+    }
+    let output = run(&program, &["--test-threads=2", "--skip", "the_same_as"]).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// What a run leaves is not there for the next one: no file, no change of a module, no text.
 #[test]
 fn runs_do_not_see_each_other() {
@@ -203,6 +275,7 @@ fn runs_do_not_see_each_other() {
                       words = [''.join(['precious', '-words-', 'of-the-first']), ''.join(['marker-', '314', '1592'])]\n\
                       assert not hasattr(numpy, 'pwned') and 'PWNED' not in os.environ\n\
                       assert os.listdir('.') == [], os.listdir('.')\n\
+                      assert 'left' not in os.listdir('..'), os.listdir('..')\n\
                       for thing in gc.get_objects():\n\
                       \x20   if thing is words or not isinstance(thing, (dict, list, tuple, set)): continue\n\
                       \x20   for part in (list(thing.values()) if isinstance(thing, dict) else list(thing)):\n\

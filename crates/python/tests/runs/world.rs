@@ -1,10 +1,14 @@
 //! Workers, and bars to run on.
 
-use springtide_domain::OwnedBars;
-use springtide_python::{BarsImage, Engine, Environment, ScriptRequest, Workers, WorkersConfig};
+use springtide_domain::{OwnedBars, SymbolInfo, Timeframe};
+use springtide_io::BarMeta;
+use springtide_python::{ArrowBars, BarsImage, Engine, Environment, ScriptRequest, Workers, WorkersConfig};
 use springtide_runtime::process::{Children, ChildrenConfig, WardenProgram};
 use springtide_sandbox::{LauncherProgram, Sandbox, SandboxConfig, Tier};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 const LAUNCHER: &str = env!("CARGO_BIN_EXE_python_launcher");
 
@@ -45,6 +49,11 @@ impl World {
     }
 
     pub fn with(most: Tier) -> Option<Self> {
+        Self::that_sees(most, None)
+    }
+
+    /// With a folder that its scripts can read.
+    pub fn that_sees(most: Tier, folder: Option<&Path>) -> Option<Self> {
         let warden = WardenProgram { path: LAUNCHER.into(), ..WardenProgram::default() };
         let children = ChildrenConfig { warden, at_once: 16, ..ChildrenConfig::default() };
         let children = Arc::new(Children::new(children).unwrap());
@@ -58,17 +67,31 @@ impl World {
                 return None;
             }
         };
-        let environment = environment(&children)?;
+        let mut environment = environment(&children)?;
+        environment.folders.extend(folder.map(Path::to_owned));
         let config =
             WorkersConfig { children, sandbox, environment, engine: Engine::Original, preload: Vec::new() };
         let (bars, csv) = bars();
-        let image = BarsImage::new("X-USD 15", &bars.view(), Some(csv.as_bytes())).unwrap();
+        let image = BarsImage::new("X-USD 15", arrow(&bars), Some(csv.as_bytes())).unwrap();
         Some(Self { workers: Workers::new(config), bars: image, csv, rows: bars.close.len() })
     }
 
     pub fn rows(&self) -> usize {
         self.rows
     }
+}
+
+/// Bars as an Arrow file in memory.
+pub fn arrow(bars: &OwnedBars) -> ArrowBars {
+    let meta = BarMeta {
+        symbol: SymbolInfo::default(),
+        timeframe: Timeframe::Minutes(15),
+        source: String::new(),
+        report: None,
+    };
+    let (bytes, places) = springtide_io::bar_file_bytes(&bars.view(), &meta).unwrap();
+    let file = springtide_python::sealed(&bytes).unwrap();
+    ArrowBars { file, rows: places.rows, starts: places.starts }
 }
 
 fn environment(children: &Children) -> Option<Environment> {
