@@ -4,8 +4,10 @@
 
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
 fn tide(folder: &Path, python: &Path, args: &[&str]) -> Output {
@@ -149,6 +151,14 @@ fn whole_scripts_leave_all_their_runs_and_their_output() {
     let id = first["run"].as_str().expect("an id");
     let log = run(&["show", id, "--log"]);
     assert_eq!(text(&log.stdout), format!("trades: {}\n", first["metrics"]["trades"]));
+    let again = run(&["backtest", "whole.py", "--data", "X-USD_15m.csv", "--json", "--resume"]);
+    let mut reused = lines(&again);
+    assert!(reused.iter().all(|run| run["reused"] == true), "nothing is repeated");
+    let ids = |runs: &[Value]| runs.iter().map(|run| run["run"].to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(ids(&reused), ids(&all), "all runs of the script are told of");
+    reused.retain(|run| run["python"]["number"] == 1);
+    assert_eq!(reused.len(), 1);
+    assert!(text(&again.stderr).contains("2 from the ledger"), "{}", text(&again.stderr));
     let second = all.iter().find(|run| run["python"]["number"] == 1).expect("the second");
     let rerun = run(&["rerun", second["run"].as_str().expect("an id")]);
     assert!(rerun.status.success() && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
@@ -183,4 +193,126 @@ fn failures_say_what_it_takes_to_mend_them() {
     let cut = of("cut");
     assert!(cut["status"] == "failed" && cut["diagnostics"][0]["code"] == "cut-off", "{cut}");
     assert_eq!(of("slow")["status"], "timeout");
+}
+
+/// A batch of a quick script, one that makes a run and then goes on for ever, and one that only waits. It is
+/// known to run them when the quick one is told of.
+fn endless(folder: &Path, python: &Path) -> (Child, BufReader<ChildStdout>, Value) {
+    let goes_on = format!("{CROSS}{WHOLE}    while True: pass\n");
+    for (name, script) in [
+        ("quick.py", CROSS),
+        ("goes_on.py", goes_on.as_str()),
+        ("waits.py", "import time\ntime.sleep(1e6)\n"),
+    ] {
+        std::fs::write(folder.join(name), script).expect("writes");
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tide"))
+        .args([
+            "backtest",
+            "quick.py",
+            "goes_on.py",
+            "waits.py",
+            "--data",
+            "X-USD_15m.csv",
+            "--json",
+            "-j",
+            "3",
+        ])
+        .current_dir(folder)
+        .env_remove("TIDE_WORKSPACE")
+        .env_remove("TIDE_PYTHON_PACKAGE")
+        .env("TIDE_PYTHON", python)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tide starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("the quick run");
+    (child, out, serde_json::from_str(&line).expect("json"))
+}
+
+/// All processes below this one.
+fn descendants(of: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    let own: Vec<u32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    own.iter().flat_map(|pid| [vec![*pid], descendants(*pid)].concat()).collect()
+}
+
+/// Waits until processes are gone; one that never goes makes the test run into its limit.
+fn all_end(processes: &[u32]) {
+    let is_there = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Dead, but not yet taken off the table by whoever adopted it, is gone.
+        !stat.is_empty() && !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    };
+    while processes.iter().any(is_there) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn scratch_folders(of: u32) -> Vec<PathBuf> {
+    let name = format!("springtide-scratch-{of}-");
+    let all = std::fs::read_dir("/tmp").expect("a folder").flatten().map(|entry| entry.path());
+    all.filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&name))).collect()
+}
+
+/// What is told when the batch is resumed with a limit of time.
+fn resumed(folder: &Path, python: &Path) -> Vec<Value> {
+    let args = ["backtest", "quick.py", "goes_on.py", "waits.py", "--data", "X-USD_15m.csv", "--json"];
+    let out = tide(folder, python, &[&args[..], &["--resume", "--timeout", "2s", "-j", "3"]].concat());
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out.stderr));
+    lines(&out)
+}
+
+#[test]
+fn an_interrupted_batch_stops_leaves_nothing_behind_and_is_resumed() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let (child, mut out, quick) = endless(folder.path(), &python);
+    assert_eq!((quick["strategy"].as_str(), quick["status"].as_str()), (Some("quick"), Some("ok")));
+    let (tide, below) = (child.id(), descendants(child.id()));
+    assert!(below.len() >= 4, "a warden and three workers: {below:?}");
+    rustix::process::kill_process(pid(tide), rustix::process::Signal::INT).expect("signalled");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).expect("reads");
+    let ended = child.wait_with_output().expect("ended");
+    assert_eq!((ended.status.code(), rest.as_str()), (Some(130), ""), "{}", text(&ended.stderr));
+    assert!(text(&ended.stderr).contains("--resume"), "{}", text(&ended.stderr));
+    all_end(&below);
+    assert_eq!(scratch_folders(tide), Vec::<PathBuf>::new());
+    is_resumed(folder.path(), &python, &quick);
+}
+
+#[test]
+fn a_killed_batch_leaves_no_process_and_is_resumed() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let (mut child, _out, quick) = endless(folder.path(), &python);
+    let below = descendants(child.id());
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    all_end(&below);
+    is_resumed(folder.path(), &python, &quick);
+}
+
+/// The quick run is not repeated; the other scripts are, from their beginning, and again after a timeout.
+fn is_resumed(folder: &Path, python: &Path, quick: &Value) {
+    for _ in 0..2 {
+        let all = resumed(folder, python);
+        let of = |name: &str| all.iter().filter(|run| run["strategy"] == name).collect::<Vec<_>>();
+        assert_eq!((&of("quick")[0]["run"], &of("quick")[0]["reused"]), (&quick["run"], &true.into()));
+        let [first, second] = of("goes_on")[..] else { panic!("two runs: {all:#?}") };
+        for run in [first, second] {
+            assert_eq!((&run["reused"], &run["python"]["fault"]["type"]), (&false.into(), &"Timeout".into()));
+        }
+        assert_eq!(of("waits")[0]["status"], "timeout");
+        assert_eq!(all.len(), 4);
+    }
+}
+
+fn pid(number: u32) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(number as i32).expect("a process")
 }

@@ -1,6 +1,7 @@
 //! A batch: strategies x markets x parameters x rules, run at once, recorded as they finish.
 
 mod jobs;
+mod order;
 
 use crate::{
     LabError, Ledger,
@@ -343,10 +344,12 @@ impl Batch<'_> {
         self.stop.cancel();
     }
 
-    fn reuse(&self, record: &RunRecord) {
-        self.progress.reused.fetch_add(1, Ordering::Relaxed);
+    /// Tells of what a run left earlier, and of the further runs of its script.
+    fn reuse(&self, first: &RunRecord, others: &[RunRecord]) {
+        self.progress.planned.fetch_add(others.len() as u64, Ordering::Relaxed);
+        self.progress.reused.fetch_add(1 + others.len() as u64, Ordering::Relaxed);
         let mut tell = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        tell(record, true);
+        [first].into_iter().chain(others).for_each(|record| tell(record, true));
     }
 }
 

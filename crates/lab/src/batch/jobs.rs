@@ -1,7 +1,7 @@
 //! A batch's runs as tasks for the pool, made when they are asked for, without those that the ledger has already.
 
-use super::{Batch, Market, OnOutput, Plan, Task, failed_pair};
-use crate::{compiled::CompiledStrategy, ledger::RunRecord};
+use super::{Batch, Market, OnOutput, Plan, Task, failed_pair, order};
+use crate::{compiled::CompiledStrategy, ledger::RunRecord, python};
 use springtide_domain::RunId;
 use springtide_runtime::TaskCtx;
 use std::{
@@ -17,8 +17,10 @@ pub(super) struct Jobs<'a> {
     plan: &'a Plan,
     batch: &'a Batch<'a>,
     on_output: Option<OnOutput>,
-    /// Strategy, market, rules.
-    place: [usize; 3],
+    /// Strategies and markets in the order in which they are taken.
+    pairs: Vec<(usize, usize)>,
+    /// Pair, rules.
+    place: [usize; 2],
     /// Next point of the grid and their number.
     point: u64,
     points: u64,
@@ -30,11 +32,16 @@ pub(super) struct Jobs<'a> {
 
 impl<'a> Jobs<'a> {
     pub(super) fn new(plan: &'a Plan, batch: &'a Batch<'a>, on_output: Option<OnOutput>) -> Self {
+        let pairs = order::pairs(plan, batch.ledger).unwrap_or_else(|error| {
+            batch.fail(error);
+            Vec::new()
+        });
         let mut jobs = Self {
             plan,
             batch,
             on_output,
-            place: [0, 0, 0],
+            pairs,
+            place: [0, 0],
             point: 0,
             points: 0,
             ahead: VecDeque::new(),
@@ -48,12 +55,12 @@ impl<'a> Jobs<'a> {
     /// Starts on the pair at `place`; pairs that cannot run are recorded here.
     fn enter(&mut self) {
         self.point = 0;
-        let [s, m, r] = self.place;
-        let (Some((strategy, grid)), Some(market)) = (self.plan.strategies.get(s), self.plan.markets.get(m))
-        else {
+        let [pair, r] = self.place;
+        let Some((s, m)) = self.pairs.get(pair).copied() else {
             self.points = 0;
             return;
         };
+        let ((strategy, grid), market) = (&self.plan.strategies[s], &self.plan.markets[m]);
         self.points = match (strategy.runnable(), market) {
             (Ok(_), Market::Ready(_)) if r >= self.plan.rules_for(strategy) => 0,
             (Ok(_), Market::Ready(_)) => grid.count().unwrap_or(0),
@@ -85,25 +92,21 @@ impl<'a> Jobs<'a> {
         self.batch.hand_over(failed_pair(self.plan, self.batch.job, strategy, &name, &path, why));
     }
 
-    /// The next pair; false when all are done. Rules run fastest, then markets, then strategies.
+    /// The next pair, or the same under the next rules; false when all are done.
     fn advance(&mut self) -> bool {
-        self.place[2] += 1;
-        if self.place[2] >= self.plan.rules.len() {
-            self.place[2] = 0;
-            self.place[1] += 1;
-        }
-        if self.place[1] >= self.plan.markets.len() {
-            self.place[1] = 0;
-            self.place[0] += 1;
+        self.place[1] += 1;
+        if self.place[1] >= self.plan.rules.len() {
+            self.place = [self.place[0] + 1, 0];
         }
         self.enter();
-        self.place[0] < self.plan.strategies.len()
+        self.place[0] < self.pairs.len()
     }
 
     fn task(&self, point: u64) -> Option<Task> {
-        let [s, m, r] = self.place;
-        let (strategy, grid) = self.plan.strategies.get(s)?;
-        let Some(Market::Ready(data)) = self.plan.markets.get(m) else { return None };
+        let [pair, r] = self.place;
+        let (s, m) = *self.pairs.get(pair)?;
+        let (strategy, grid) = &self.plan.strategies[s];
+        let Market::Ready(data) = &self.plan.markets[m] else { return None };
         Some(Task {
             strategy: Arc::clone(strategy),
             data: Arc::clone(data),
@@ -121,7 +124,7 @@ impl<'a> Jobs<'a> {
     /// The next run of the plan, whether finished before or not.
     fn draw(&mut self) -> Option<Task> {
         while self.point >= self.points {
-            if self.place[0] >= self.plan.strategies.len() || !self.advance() {
+            if self.place[0] >= self.pairs.len() || !self.advance() {
                 return None;
             }
         }
@@ -139,9 +142,27 @@ impl<'a> Jobs<'a> {
                 self.look_ahead();
             }
             let (id, task) = self.ahead.pop_front()?;
-            match self.finished.get(&id) {
-                Some(record) => self.batch.reuse(record),
+            let Some(first) = self.finished.remove(&id) else { return Some(task) };
+            match self.others(&task, &first) {
+                Some(others) => self.batch.reuse(&first, &others),
+                // Something of the script's runs is lost: all are made again.
                 None => return Some(task),
+            }
+        }
+    }
+
+    /// The further runs of a script whose first one is recorded; none unless all are.
+    fn others(&self, task: &Task, first: &RunRecord) -> Option<Vec<RunRecord>> {
+        let runs = first.python.as_ref().map_or(1, |facts| facts.runs);
+        if runs < 2 {
+            return Some(Vec::new());
+        }
+        let ids: Vec<RunId> = (1..runs).map(|number| python::id(&task.spec(), number)).collect();
+        match self.batch.ledger.finished_among(&ids.iter().collect::<Vec<_>>()) {
+            Ok(mut found) => ids.iter().map(|id| found.remove(id)).collect(),
+            Err(error) => {
+                self.batch.fail(error);
+                None
             }
         }
     }

@@ -18,7 +18,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-pub use query::{BoardQuery, GroupBy};
+pub use query::{BoardQuery, Durations, GroupBy};
 pub use writer::{Acknowledge, LedgerWriter};
 
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("schema_2.sql")];

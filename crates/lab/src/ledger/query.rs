@@ -5,11 +5,11 @@ use crate::{
     LabError,
     filter::{Bind, SqlExpr, field_sql, input_path, unknown_field},
 };
-use springtide_domain::{RunId, RunStatus};
+use springtide_domain::{ContentHash, RunId, RunStatus};
 use springtide_io::db::sqlx::{
     self, AssertSqlSafe, Row, Sqlite, query::Query, sqlite::SqliteArguments, sqlite::SqliteRow,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 /// One row per group instead of one per run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,19 @@ pub struct BoardQuery {
     pub job: Option<i64>,
 }
 
+/// How long scripts took: by a script's hash the data's hash, its bars and the time.
+#[derive(Clone, Debug, Default)]
+pub struct Durations(HashMap<String, Vec<(String, u64, Duration)>>);
+
+impl Durations {
+    /// How long a script takes on this data: as before, else in proportion to the bars of other data.
+    pub fn of(&self, script: &str, data: &str, bars: u64) -> Option<Duration> {
+        let known = self.0.get(script)?;
+        let before = known.iter().find(|(hash, ..)| hash == data).map(|(.., time)| *time);
+        before.or_else(|| known.iter().map(|(_, of, time)| time.mul_f64(bars as f64 / *of as f64)).max())
+    }
+}
+
 impl Ledger {
     /// The run whose id starts with `prefix`. Errors name the candidates when several do.
     pub fn find(&self, prefix: &RunId) -> Result<RunRecord, LabError> {
@@ -59,18 +72,47 @@ impl Ledger {
         }
     }
 
-    /// Those of `ids` that finished (`ok` or `failed`; a timeout or a cancelled run did not), with what they left.
+    /// Those of `ids` that finished (`ok` or `failed`; a timeout or a cancelled run did not, nor did a script that
+    /// had made runs when its time was over), with what they left.
     pub fn finished_among(&self, ids: &[&RunId]) -> Result<HashMap<RunId, RunRecord>, LabError> {
         let list = serde_json::to_string(ids).unwrap_or_default();
         let rows: Vec<SqliteRow> = self.db.read(async |c| {
             sqlx::query(
-                "SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND status IN ('ok', 'failed')",
+                "SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND status IN ('ok', 'failed') \
+                 AND json_extract(python, '$.fault.type') IS NOT 'Timeout'",
             )
             .bind(&list)
             .fetch_all(c)
             .await
         })?;
         rows.iter().map(|row| record(row).map(|r| (r.id.clone(), r))).collect()
+    }
+
+    /// How long these scripts took with an engine, the longest of their runs on each market.
+    pub fn durations(
+        &self,
+        scripts: impl Iterator<Item = ContentHash>,
+        engine: &str,
+    ) -> Result<Durations, LabError> {
+        let hashes: Vec<String> = scripts.map(|hash| hash.to_string()).collect();
+        let list = serde_json::to_string(&hashes).unwrap_or_default();
+        let rows: Vec<(String, String, i64, i64)> = self.db.read(async |c| {
+            sqlx::query_as(
+                "SELECT strategy_hash, data_hash, bars, max(elapsed_us) FROM runs \
+                 WHERE strategy_hash IN (SELECT value FROM json_each(?)) \
+                 AND json_extract(python, '$.engine') = ? GROUP BY strategy_hash, data_hash",
+            )
+            .bind(&list)
+            .bind(engine)
+            .fetch_all(c)
+            .await
+        })?;
+        let mut known = Durations::default();
+        for (script, data, bars, us) in rows {
+            let one = (data, bars.max(1) as u64, Duration::from_micros(us.max(0) as u64));
+            known.0.entry(script).or_default().push(one);
+        }
+        Ok(known)
     }
 
     /// The leaderboard, best first.

@@ -91,6 +91,11 @@ struct Told {
 }
 
 impl Told {
+    /// Somebody told it to stop.
+    fn is_cut_short(&self) -> bool {
+        self.ended.finish == Finish::Stopped && self.ended.broken.is_none()
+    }
+
     /// What went wrong, unless it came to its end.
     fn fault(&self) -> Option<Fault> {
         match &self.end {
@@ -176,6 +181,7 @@ impl PythonLab {
         let ended = workers
             .run(&work, Some(&image), &RunLimits::within(wall), stop, &mut sink)
             .map_err(|error| error.to_string())?;
+        spec.data.bars.check()?;
         Ok(Told { runs, plots, beyond, end, ended })
     }
 
@@ -191,13 +197,18 @@ impl PythonLab {
         let mut told = match self.tell(&self.engine.workers, spec, script, wall, stop) {
             Ok(told) => told,
             Err(problem) => {
-                let record = spec.blank(job, RunStatus::Failed, Some(problem));
-                return vec![Recorded { record, output: None, data: None }];
+                let status = if stop() { RunStatus::Cancelled } else { RunStatus::Failed };
+                return vec![Recorded::without_run(spec.blank(job, status, Some(problem)))];
             }
         };
         let fault = told.fault();
         let mut notes = told.notes();
-        notes.extend(self.difference(spec, script, &told, wall, stop));
+        let difference = self.difference(spec, script, &told, wall, stop);
+        if told.is_cut_short() || difference.is_some() && stop() {
+            // Whatever it has come to, the script has not: with --resume it begins again.
+            return vec![Recorded::without_run(spec.blank(job, RunStatus::Cancelled, None))];
+        }
+        notes.extend(difference);
         let facts = |number: usize| PythonFacts {
             engine: self.engine.name.clone(),
             environment: self.engine.identity.clone(),
@@ -216,7 +227,6 @@ impl PythonLab {
         if told.runs.is_empty() {
             let status = match told.ended.finish {
                 Finish::TimedOut => RunStatus::Timeout,
-                Finish::Stopped if told.ended.broken.is_none() => RunStatus::Cancelled,
                 _ => RunStatus::Failed,
             };
             let error = match status {
@@ -227,7 +237,7 @@ impl PythonLab {
             record.elapsed_us = told.ended.wall.as_micros() as u64;
             record.python = Some(Box::new(facts(0)));
             record.log = log;
-            return vec![Recorded { record, output: None, data: None }];
+            return vec![Recorded::without_run(record)];
         }
         let mut all: Vec<Recorded> = Vec::new();
         let facts: Vec<PythonFacts> = (0..told.runs.len()).map(facts).collect();
@@ -301,6 +311,10 @@ impl PythonLab {
 pub const DIFFERS: &str = "differs from";
 
 impl Recorded {
+    fn without_run(record: RunRecord) -> Self {
+        Self { record, output: None, data: None }
+    }
+
     fn new(
         spec: &RunSpec<'_>,
         job: i64,
