@@ -43,13 +43,33 @@ pub(super) type Let<T> = Vec<T>;
 /// What is left to do once the lock is released: senders to wake, whose items moved from the line into the
 /// queue, and items to drop, whose places those took.
 pub(super) struct After<T, W> {
-    pub(super) woken: Vec<W>,
+    /// One, as a rule, without an allocation.
+    first: Option<W>,
+    more: Vec<W>,
     pub(super) old: Let<T>,
 }
 
 impl<T, W> Default for After<T, W> {
     fn default() -> Self {
-        Self { woken: Vec::new(), old: Let::new() }
+        Self { first: None, more: Vec::new(), old: Let::new() }
+    }
+}
+
+impl<T, W> After<T, W> {
+    fn wake(&mut self, waker: W) {
+        match &self.first {
+            None => self.first = Some(waker),
+            Some(_) => self.more.push(waker),
+        }
+    }
+
+    pub(super) fn wakes_any(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// Who is to be woken, in the order of the line.
+    pub(super) fn woken(&mut self) -> impl Iterator<Item = W> + use<T, W> {
+        self.first.take().into_iter().chain(std::mem::take(&mut self.more))
     }
 }
 
@@ -151,6 +171,11 @@ impl<T, W> Core<T, W> {
         self.counts.received += 1;
         self.serve(after);
         Some(parcel.item)
+    }
+
+    /// Whoever stands in line under a smaller number than this has been let in, or has left.
+    pub(super) fn served(&self) -> u64 {
+        self.line.front().map_or(self.tickets, |first| first.ticket)
     }
 
     /// How it stands with an item in line. `waker` replaces the one that is known.
@@ -271,7 +296,7 @@ impl<T, W> Core<T, W> {
         while self.line.front().is_some_and(|first| self.fits(&first.parcel)) {
             let Some(InLine { parcel, waker, .. }) = self.line.pop_front() else { break };
             after.old.extend(self.admit(parcel));
-            after.woken.push(waker);
+            after.wake(waker);
         }
     }
 
@@ -371,16 +396,18 @@ mod tests {
                     }
                 }
                 // Those let in are the first of the line, in its order.
-                for item in after.woken {
+                for item in after.woken() {
                     let first = line.pop_first();
                     prop_assert_eq!(first.map(|(_, item)| item), Some(item));
                     if let Some((ticket, _)) = first {
+                        prop_assert!(ticket < core.served());
                         prop_assert_eq!(core.look(ticket, |_| ()), Standing::Admitted);
                     }
                 }
                 gone.extend(after.old);
                 prop_assert!(core.items() <= bound.items && core.bytes() <= bound.bytes);
                 prop_assert_eq!(core.line().0, line.len());
+                prop_assert!(line.keys().all(|ticket| *ticket >= core.served()), "let in and still in line");
                 // The head of the line waits only while it does not fit.
                 prop_assert!(core.is_closed() || core.line.front().is_none_or(|first| !core.fits(&first.parcel)));
                 let c = core.counts;

@@ -1,20 +1,20 @@
 //! The two ends: the state machine behind a lock, with futures and blocking calls.
 
 use super::{
-    Bound, ChannelConfig, ChannelSnapshot, Measure, Refusal, SendError, Sent,
+    Bound, ChannelConfig, ChannelCounts, ChannelSnapshot, Measure, Refusal, SendError, Sent,
     core::{After, Core, Offer, Parcel, Standing},
 };
 use crate::{
     label::Label,
     listed::{self, Entry, Listed},
-    sync::{Mutex, MutexGuard, block_on, block_on_for, lock},
+    sync::{AtomicU64, Mutex, MutexGuard, block_on, block_on_for, lock},
 };
 use std::{
     fmt,
     future::Future,
     marker,
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -27,6 +27,11 @@ struct Inner<T> {
     key: Option<Measure<T, u64>>,
     started: Instant,
     state: Mutex<State<T>>,
+    /// As the state machine says, written under its lock. Who was let in reads it without: where many senders wait,
+    /// that lock is what they wait for.
+    served: AtomicU64,
+    /// Time waited by all that were let in.
+    waited_ns: AtomicU64,
 }
 
 struct State<T> {
@@ -40,7 +45,8 @@ pub(super) fn open<T: marker::Send + 'static>(config: ChannelConfig<T>) -> (Send
     let ChannelConfig { name, bound, when_full, weigh, key } = config;
     let state = State { core: Core::new(bound, when_full), receiver: None, senders: 1 };
     let (started, state) = (Instant::now(), Mutex::new(state));
-    let inner = Arc::new(Inner { name, bound, when_full, weigh, key, started, state });
+    let (served, waited_ns) = (AtomicU64::new(0), AtomicU64::new(0));
+    let inner = Arc::new(Inner { name, bound, when_full, weigh, key, started, state, served, waited_ns });
     let weak = Arc::downgrade(&inner);
     listed::list(weak as Weak<dyn Listed>);
     (Sender { inner: Arc::clone(&inner) }, Receiver { inner })
@@ -105,8 +111,20 @@ impl<T> Inner<T> {
             longest_wait: since_ns.map(|since| Duration::from_nanos(now_ns.saturating_sub(since))),
             receiver_waits: state.receiver.is_some(),
             closed: core.is_closed() || state.senders == 0,
-            counts: core.counts,
+            counts: ChannelCounts {
+                waited: Duration::from_nanos(self.waited_ns.load(Ordering::Relaxed)),
+                ..core.counts
+            },
         }
+    }
+
+    /// Ends a change that may have let in some of the line: tells them, unlocks, and wakes them.
+    fn finish(&self, state: MutexGuard<'_, State<T>>, mut after: After<T, Waker>) {
+        if after.wakes_any() {
+            self.served.store(state.core.served(), Ordering::Release);
+        }
+        drop(state);
+        after.woken().for_each(Waker::wake);
     }
 
     /// Closes it and wakes who waits in line, for whom there is no hope any more.
@@ -123,11 +141,6 @@ impl<T: marker::Send> Listed for Inner<T> {
     fn entry(&self) -> Entry {
         Entry::Channel(self.snapshot())
     }
-}
-
-/// What is left to do after the lock was released.
-fn finish<T>(after: After<T, Waker>) {
-    after.woken.into_iter().for_each(Waker::wake);
 }
 
 /// The end where items go in; clones are further ends of the same channel.
@@ -234,17 +247,19 @@ impl<T> Future for Send<'_, T> {
                 }
             }
             Step::Waiting { ticket, since_ns } => {
-                let mut state = inner.lock();
-                match state.core.look(ticket, |waker| waker.clone_from(cx.waker())) {
+                let standing = match ticket < inner.served.load(Ordering::Acquire) {
+                    true => Standing::Admitted,
+                    false => inner.lock().core.look(ticket, |waker| waker.clone_from(cx.waker())),
+                };
+                match standing {
                     Standing::InLine => self.step = Step::Waiting { ticket, since_ns },
                     Standing::Admitted => {
                         let waited = inner.now_ns().saturating_sub(since_ns);
-                        state.core.counts.waited += Duration::from_nanos(waited);
+                        inner.waited_ns.fetch_add(waited, Ordering::Relaxed);
                         coop.made_progress();
                         return Poll::Ready(Ok(Sent::Queued));
                     }
                     Standing::Closed(item) => {
-                        drop(state);
                         coop.made_progress();
                         let why = Refusal::Closed { name: inner.name.clone() };
                         return Poll::Ready(Err(SendError { item, why }));
@@ -265,10 +280,9 @@ impl<T> Drop for Send<'_, T> {
         let mut state = inner.lock();
         let item = state.core.withdraw(ticket, &mut after);
         // Its going may have let in others, for whom the receiver may wait.
-        let receiver = if after.woken.is_empty() { None } else { state.receiver.take() };
-        drop(state);
+        let receiver = if after.wakes_any() { state.receiver.take() } else { None };
+        inner.finish(state, after);
         receiver.into_iter().for_each(Waker::wake);
-        finish(after);
         drop(item);
     }
 }
@@ -286,6 +300,11 @@ pub struct Receiver<T> {
 
 impl<T> Receiver<T> {
     /// The next item; `None` when all senders are gone and nothing is queued. Dropping the future loses nothing.
+    ///
+    /// Each call takes the channel's lock once. The receiver takes no batch ahead into a store of its own, which
+    /// would save locks: such items would still fill the bound, yet out of reach of what may drop or replace them,
+    /// and a sender in line is let in as soon as its item fits, since the receiver may go on to wait for that very
+    /// sender. Whoever works on many items at a time anyway takes them with [`Receiver::recv_many`].
     pub fn recv(&mut self) -> Recv<'_, T> {
         Recv { receiver: self }
     }
@@ -293,8 +312,9 @@ impl<T> Receiver<T> {
     /// The next item, if one is queued.
     pub fn try_recv(&mut self) -> Option<T> {
         let mut after = After::default();
-        let item = self.inner.lock().core.take(&mut after);
-        finish(after);
+        let mut state = self.inner.lock();
+        let item = state.core.take(&mut after);
+        self.inner.finish(state, after);
         item
     }
 
@@ -309,8 +329,7 @@ impl<T> Receiver<T> {
         for _ in 0..count {
             into.extend(state.core.take(&mut after));
         }
-        drop(state);
-        finish(after);
+        self.inner.finish(state, after);
         count
     }
 
@@ -356,8 +375,7 @@ impl<T> Receiver<T> {
             }
             return Poll::Pending;
         }
-        drop(state);
-        finish(after);
+        self.inner.finish(state, after);
         Poll::Ready(item)
     }
 }

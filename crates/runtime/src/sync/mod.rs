@@ -8,13 +8,13 @@ mod order;
 pub(crate) use order::{Condvar, Mutex, MutexGuard};
 #[cfg(feature = "shuttle")]
 pub(crate) use shuttle::{
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Condvar, Mutex, MutexGuard, atomic::AtomicU64},
     thread, thread_local,
 };
 #[cfg(all(not(debug_assertions), not(feature = "shuttle")))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use std::{thread, thread_local};
+pub(crate) use std::{sync::atomic::AtomicU64, thread, thread_local};
 
 use std::{
     future::Future,
