@@ -3,16 +3,15 @@
 use super::{Ledger, RunRecord};
 use crate::LabError;
 use springtide_io::db::sqlx::{self, QueryBuilder, Sqlite, SqliteConnection};
-use std::{
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
-    thread::JoinHandle,
-};
+use springtide_runtime::channel::{ChannelConfig, Receiver, Sender};
+use std::thread::JoinHandle;
 
 /// Rows in one transaction. Larger gains little (an fsync is shared by 256 already) and delays the
 /// announcement.
 const BATCH: usize = 256;
-/// Rows that may wait before the workers are held back.
+/// Rows that may wait before the workers are held back, and their bytes: what scripts printed can be long.
 const QUEUE: usize = 4096;
+const QUEUE_BYTES: usize = 32 << 20;
 /// SQLite takes 32,766 bound values in a statement; a row binds 21.
 const ROWS_PER_STATEMENT: usize = 128;
 
@@ -22,17 +21,19 @@ pub type Acknowledge = Box<dyn FnMut(RunRecord) + Send>;
 /// A thread that owns the writing side for the length of a batch.
 #[derive(Debug)]
 pub struct LedgerWriter {
-    queue: Option<SyncSender<RunRecord>>,
+    queue: Option<Sender<RunRecord>>,
     thread: Option<JoinHandle<Result<u64, LabError>>>,
 }
 
 impl LedgerWriter {
     /// Starts the writer.
     pub fn start(ledger: Ledger, mut announce: Acknowledge) -> Result<Self, LabError> {
-        let (queue, receiver) = sync_channel(QUEUE);
+        let config = ChannelConfig::new("ledger").items(QUEUE).bytes(QUEUE_BYTES);
+        // One that outweighs the whole queue goes through it alone.
+        let (queue, mut receiver) = config.weigh(|run| bytes(run).min(QUEUE_BYTES)).open();
         let thread = std::thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || write_all(&ledger, &receiver, &mut announce))
+            .spawn(move || write_all(&ledger, &mut receiver, &mut announce))
             .map_err(LabError::Thread)?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -40,7 +41,7 @@ impl LedgerWriter {
     /// Hands over a finished run; waits when the disk is behind. Errors when the writer has stopped:
     /// [`finish`](Self::finish) then says why.
     pub fn record(&self, run: RunRecord) -> Result<(), LabError> {
-        self.queue.as_ref().and_then(|q| q.send(run).ok()).ok_or(LabError::WriterStopped)
+        self.queue.as_ref().and_then(|q| q.send_blocking(run).ok().map(|_| ())).ok_or(LabError::WriterStopped)
     }
 
     /// Waits until everything handed over is on disk and announced; returns the number of runs.
@@ -65,20 +66,27 @@ impl Drop for LedgerWriter {
 
 fn write_all(
     ledger: &Ledger,
-    receiver: &Receiver<RunRecord>,
+    receiver: &mut Receiver<RunRecord>,
     announce: &mut Acknowledge,
 ) -> Result<u64, LabError> {
     let mut total = 0;
     let mut batch = Vec::with_capacity(BATCH);
-    while let Ok(first) = receiver.recv() {
+    while let Some(first) = receiver.recv_blocking() {
         batch.push(first);
-        batch.extend(receiver.try_iter().take(BATCH - 1));
+        receiver.try_recv_many(&mut batch, BATCH - 1);
         ledger.commit(&batch)?;
         total += batch.len() as u64;
         // What was printed is on disk and of no use to whoever is told.
         batch.drain(..).map(|run| RunRecord { log: None, ..run }).for_each(&mut *announce);
     }
     Ok(total)
+}
+
+/// What a waiting run holds, by its parts that may be long.
+fn bytes(run: &RunRecord) -> usize {
+    let log = run.log.as_ref().map_or(0, |log| log.stdout.len() + log.stderr.len());
+    let texts = run.diagnostics.iter().map(|diagnostic| diagnostic.message.len() + size_of_val(diagnostic));
+    size_of_val(run) + log + texts.sum::<usize>() + run.error.as_ref().map_or(0, String::len)
 }
 
 impl Ledger {
