@@ -1,72 +1,28 @@
 //! A batch that is resumed repeats nothing that is in the ledger, whatever the plan's shape.
 
-use springtide_domain::{ContentHash, Params, RunId, synth};
-use springtide_engine::Rules;
+#[path = "common/cross.rs"]
+mod cross;
+
+use springtide_domain::RunId;
 use springtide_lab::{
     LabError, Ledger,
     batch::{self, BatchOptions, BatchSummary, Market, Plan, Progress},
-    compiled::CompiledStrategy,
-    dataset::{Cut, DataSet},
-    execute::AccountOverrides,
-    strategy::{StrategyKind, StrategySource},
-    sweep::{Axis, grid_for},
 };
 use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
-
-const SCRIPT: &str = r#"//@version=6
-strategy("Cross", initial_capital = 10000)
-length = input.int(10, "Length", minval = 1)
-average = ta.sma(close, length)
-if ta.crossover(close, average)
-    strategy.entry("Long", strategy.long)
-if ta.crossunder(close, average)
-    strategy.close("Long")
-"#;
 
 fn pool() -> Pool {
     Pool::new(PoolConfig { workers: 2, ..PoolConfig::default() }).unwrap()
 }
 
-/// Scripts told apart by a comment, swept over so many lengths, on so many markets.
+/// Scripts told apart by a comment, the fourth broken, swept over so many lengths, on so many markets.
 fn plan(scripts: usize, lengths: usize, markets: u64, pool: &Pool) -> Plan {
-    let sources = (0..scripts).map(|i| {
-        let text = if i == 3 { "strategy(".to_owned() } else { format!("{SCRIPT}// {i}\n") };
-        StrategySource::from_text(Path::new("cross.pine"), StrategyKind::Pine, text)
-    });
-    let sweep = [Axis::parse(&format!("Length=2..{}", lengths + 1)).unwrap()];
-    let strategies = CompiledStrategy::all(sources.collect(), pool, None).into_iter().map(|strategy| {
-        let (grid, _) = grid_for(strategy.inputs(), &Params::new(), &sweep, false);
-        (Arc::new(strategy), grid)
-    });
-    let market = |seed: u64| {
-        let spec = synth::SynthSpec { seed, bars: 200, ..synth::SynthSpec::default() };
-        let hash = ContentHash::of(&seed.to_le_bytes());
-        let symbol = springtide_domain::SymbolInfo::default();
-        let path = format!("walk{seed}");
-        let data = DataSet::new(
-            Path::new(&path),
-            symbol,
-            spec.timeframe,
-            synth::bars(&spec).into(),
-            hash,
-            Cut::default(),
-        );
-        Market::Ready(Arc::new(data.unwrap()))
-    };
-    Plan {
-        strategies: strategies.collect(),
-        markets: (0..markets).map(market).collect(),
-        rules: vec![Arc::new(Rules::default())],
-        overrides: AccountOverrides::default(),
-        library: Arc::default(),
-        python: None,
-    }
+    let text = |i| if i == 3 { "strategy(".to_owned() } else { format!("{}// {i}\n", cross::SCRIPT) };
+    cross::plan((0..scripts).map(text).collect(), lengths, markets, 200, pool)
 }
 
 /// Runs a plan; the summary, and what was announced: id to (reused, final equity's bits, error).

@@ -63,6 +63,29 @@ pub struct Rival {
 }
 
 impl Rival {
+    /// Programs by hand that are told by one word how to do the work, by name, cold or not, and word; none where
+    /// there is no folder of them. Those that only read have no result to check.
+    pub(crate) fn limits(
+        programs: &Programs,
+        file: &'static str,
+        ways: &[(&'static str, bool, &'static str)],
+        rival: impl Fn(&'static str, bool, Box<dyn Fn() -> Command>) -> Self,
+    ) -> Vec<Self> {
+        if programs.limits.is_none() {
+            return Vec::new();
+        }
+        let limit = |&(name, cold, way): &(&'static str, bool, &'static str)| {
+            let programs = programs.clone();
+            let command = move || programs.limit(file, &[way]).expect("there is a folder of limits");
+            let mut limit = rival(name, cold, Box::new(command));
+            if way.starts_with("readonly") {
+                limit.verify = Box::new(|_| Ok(()));
+            }
+            limit
+        };
+        ways.iter().map(limit).collect()
+    }
+
     /// Runs it once and reads the JSON object that it prints last.
     pub(crate) fn run(&self, root: &Path) -> Result<Figures, ScenarioError> {
         let mut command = (self.command)();

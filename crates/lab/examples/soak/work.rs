@@ -1,15 +1,11 @@
 //! What a round does.
 
-use springtide_domain::{ContentHash, Params, SymbolInfo, synth};
-use springtide_engine::Rules;
+#[path = "../../tests/common/cross.rs"]
+mod cross;
+
 use springtide_lab::{
     Ledger,
-    batch::{self, BatchOptions, Market, Plan, Progress},
-    compiled::CompiledStrategy,
-    dataset::{Cut, DataSet},
-    execute::AccountOverrides,
-    strategy::{StrategyKind, StrategySource},
-    sweep::{Axis, grid_for},
+    batch::{self, BatchOptions, Plan, Progress},
 };
 use springtide_runtime::{
     CancelToken, GroupOptions, Outcome, Pool, PoolConfig, Priority,
@@ -20,23 +16,12 @@ use springtide_runtime::{
     process::{ChildOptions, ChildSpec, Children, ChildrenConfig, Limits},
 };
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
-
-const SCRIPT: &str = r#"//@version=6
-strategy("Cross", initial_capital = 10000)
-length = input.int(10, "Length", minval = 1)
-average = ta.sma(close, length)
-if ta.crossover(close, average)
-    strategy.entry("Long", strategy.long)
-if ta.crossunder(close, average)
-    strategy.close("Long")
-"#;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -68,7 +53,7 @@ impl Work {
         let folder = tempfile::tempdir().map_err(text)?;
         let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).map_err(text)?;
         let pool = Pool::new(PoolConfig { name: "cpu".into(), ..PoolConfig::default() }).map_err(text)?;
-        let plan = plan(&pool)?;
+        let plan = cross::plan(vec![cross::SCRIPT.to_owned()], 32, 1, 2_000, &pool);
         let runtime =
             Runtime::new(RuntimeConfig { name: "io".into(), ..RuntimeConfig::default() }).map_err(text)?;
         let children = Children::new(ChildrenConfig::default()).map_err(text)?;
@@ -245,26 +230,4 @@ async fn many(scope: &Scope, permits: &Permits, number: u64) -> Result<u64, Fail
         return Err("a scope's failure was lost, or made up".into());
     }
     Ok(count + 32)
-}
-
-fn plan(pool: &Pool) -> Result<Plan, String> {
-    let source = StrategySource::from_text(Path::new("cross.pine"), StrategyKind::Pine, SCRIPT.to_owned());
-    let sweep = [Axis::parse("Length=2..33").map_err(text)?];
-    let strategies = CompiledStrategy::all(vec![source], pool, None).into_iter().map(|strategy| {
-        let (grid, _) = grid_for(strategy.inputs(), &Params::new(), &sweep, false);
-        (Arc::new(strategy), grid)
-    });
-    let spec = synth::SynthSpec { bars: 2_000, ..synth::SynthSpec::default() };
-    let bars = synth::bars(&spec).into();
-    let hash = ContentHash::of(b"soak");
-    let data =
-        DataSet::new(Path::new("walk"), SymbolInfo::default(), spec.timeframe, bars, hash, Cut::default());
-    Ok(Plan {
-        strategies: strategies.collect(),
-        markets: vec![Market::Ready(Arc::new(data.map_err(text)?))],
-        rules: vec![Arc::new(Rules::default())],
-        overrides: AccountOverrides::default(),
-        library: Arc::default(),
-        python: None,
-    })
 }

@@ -92,21 +92,14 @@ impl Scenario for BigData {
             let command = move || programs.script("s3.py", &[way]);
             rivals.push(rival(place, name, mode, cold, OUTPUT_PYTHON, Box::new(command)));
         }
-        for (name, cold, way) in [
+        let ways = [
             ("limit: by hand", false, "read-p"),
             ("limit: reading alone", false, "readonly-p"),
             ("limit: by hand, cold", true, "read-p"),
-        ] {
-            let programs = programs.clone();
-            if programs.limits.is_some() {
-                let command = move || programs.limit("s3", &[way]).expect("there is a folder of limits");
-                let mut limit = rival(place, name, Mode::Limit, cold, OUTPUT_LIMIT, Box::new(command));
-                if way.starts_with("readonly") {
-                    limit.verify = Box::new(|_| Ok(()));
-                }
-                rivals.push(limit);
-            }
-        }
+        ];
+        rivals.extend(Rival::limits(programs, "s3", &ways, |name, cold, command| {
+            rival(place, name, Mode::Limit, cold, OUTPUT_LIMIT, command)
+        }));
         rivals
     }
 }

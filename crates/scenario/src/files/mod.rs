@@ -110,23 +110,16 @@ impl Scenario for Files {
             script("python, one by one, cold", Mode::Sequential, true, "sync"),
             script("python, aiofiles, cold", Mode::Concurrent, true, "async_bounded"),
         ];
-        for (name, cold, way) in [
+        let ways = [
             ("limit: by hand", false, "hand-p"),
             ("limit: by hand, io_uring", false, "uring-r"),
             ("limit: by hand, cold", true, "hand-p"),
             ("limit: by hand, io_uring, cold", true, "uring-r"),
             ("limit: reading alone, cold", true, "readonly-uring"),
-        ] {
-            let programs = programs.clone();
-            if programs.limits.is_some() {
-                let command = move || programs.limit("s1", &[way]).expect("there is a folder of limits");
-                let mut limit = rival(place, name, Mode::Limit, cold, Box::new(command));
-                if way.starts_with("readonly") {
-                    limit.verify = Box::new(|_| Ok(()));
-                }
-                rivals.push(limit);
-            }
-        }
+        ];
+        rivals.extend(Rival::limits(programs, "s1", &ways, |name, cold, command| {
+            rival(place, name, Mode::Limit, cold, command)
+        }));
         rivals
     }
 }
