@@ -421,14 +421,18 @@ impl Slot {
     pub(crate) fn begin<R>(&self, task: Current, check: impl FnOnce() -> R) -> R {
         let mut current = lock(&self.current);
         self.stop.store(STOP_NONE, Ordering::Relaxed);
-        // The slot is empty: every begin is followed by an end.
-        *current = Some(Occupant::Task(task));
-        check()
+        let before = current.replace(Occupant::Task(task));
+        let result = check();
+        drop(current);
+        drop(before);
+        result
     }
 
-    /// Shows a step of an asynchronous task.
+    /// Shows a step of an asynchronous task. It stays in the slot, though not shown, until the next takes its place
+    /// or [`Slot::end`].
     pub(crate) fn begin_step(&self, cell: Arc<Cell>, since: Instant) {
-        *lock(&self.current) = Some(Occupant::Step { cell, since });
+        let before = lock(&self.current).replace(Occupant::Step { cell, since });
+        drop(before);
     }
 
     /// The asynchronous task whose step is shown.
@@ -475,6 +479,9 @@ impl Slot {
             Occupant::Task(task) => (task.since, None),
             Occupant::Step { cell, since } => (*since, Some(Arc::clone(cell))),
         };
+        if cell.as_ref().is_some_and(|cell| !cell.is_running()) {
+            return None;
+        }
         let running = match current.as_ref()? {
             Occupant::Task(task) => Running {
                 task: None,
@@ -492,7 +499,7 @@ impl Slot {
                 owner: cell.owner(),
                 elapsed: now.saturating_duration_since(*since),
                 overdue: cell.overdue(now),
-                stopping: cell.stopping(),
+                stopping: cell.stopping(now),
             },
         };
         Some((since, running, cell))

@@ -7,7 +7,7 @@
 
 use crate::sync::{Condvar, Mutex};
 use crate::{
-    exec::{Cell, NO_TIMER, TIMER_DUE},
+    exec::{Cell, NO_TIMER, TIMER_FIRED, TIMER_UNSET},
     lock,
     registry::{Board, StopReason},
     wait, wait_for,
@@ -63,16 +63,19 @@ impl Watch {
         self.bell.notify_one();
     }
 
-    /// Sets the deadline of an asynchronous task.
-    pub(crate) fn set_timer(&self, cell: &Arc<Cell>, at: Instant, board: &Board) {
-        let tick = since_start(at, board).div_ceil(TICK_NS);
+    /// Sets the timer of an asynchronous task's deadline. Called by who alone may set it: the thread that spawned
+    /// or runs the task.
+    pub(crate) fn set_timer(&self, cell: &Arc<Cell>, deadline_ns: u64) {
+        let tick = deadline_ns.div_ceil(TICK_NS);
         let mut timers = lock(&self.timers);
-        // It may have been stopped since it was made. Whoever ends it comes for its timer after that.
-        if cell.is_ended() {
+        let id = timers.insert(tick, Arc::clone(cell));
+        // It may have been stopped since it was made: then nobody comes for its timer any more.
+        if exchange(cell, TIMER_UNSET, id).is_err() {
+            let removed = timers.remove(id);
+            drop(timers);
+            drop(removed);
             return;
         }
-        let id = timers.insert(tick, Arc::clone(cell));
-        cell.timer.store(id, Ordering::Relaxed);
         let next = timers.next().map_or(NEVER, |tick| tick.saturating_mul(TICK_NS));
         drop(timers);
         if next < self.next_ns.0.load(Ordering::Relaxed) {
@@ -80,26 +83,19 @@ impl Watch {
         }
     }
 
-    /// Removes the deadline of an asynchronous task that has ended.
+    /// Removes the timer of an asynchronous task that has ended, or prevents it. A timer that is set changes under
+    /// the lock only.
     pub(crate) fn clear_timer(&self, cell: &Cell) {
-        if cell.timer.load(Ordering::Relaxed) == NO_TIMER {
+        if cell.timer.load(Ordering::Relaxed) == NO_TIMER || exchange(cell, TIMER_UNSET, NO_TIMER).is_ok() {
             return;
         }
         let mut timers = lock(&self.timers);
         let removed = match cell.timer.swap(NO_TIMER, Ordering::Relaxed) {
-            NO_TIMER | TIMER_DUE => None,
+            NO_TIMER | TIMER_FIRED => None,
             id => timers.remove(id),
         };
         drop(timers);
         drop(removed);
-    }
-
-    pub(crate) fn deadline_of(&self, cell: &Cell, board: &Board) -> Option<Instant> {
-        let timers = lock(&self.timers);
-        match cell.timer.load(Ordering::Relaxed) {
-            NO_TIMER | TIMER_DUE => None,
-            id => Some(board.started + Duration::from_nanos(timers.tick_of(id).saturating_mul(TICK_NS))),
-        }
     }
 
     /// Ends [`Watch::run`].
@@ -152,7 +148,7 @@ impl Watch {
         let mut late = Vec::new();
         let mut timers = lock(&self.timers);
         timers.advance(since_start(now, board) / TICK_NS, |cell| {
-            cell.timer.store(TIMER_DUE, Ordering::Relaxed);
+            cell.timer.store(TIMER_FIRED, Ordering::Relaxed);
             late.push(cell);
         });
         let next = timers.next().map_or(NEVER, |tick| tick.saturating_mul(TICK_NS));
@@ -160,6 +156,10 @@ impl Watch {
         late.iter().for_each(|cell| cell.stop(StopReason::TimedOut));
         next
     }
+}
+
+fn exchange(cell: &Cell, from: u32, to: u32) -> Result<u32, u32> {
+    cell.timer.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
 }
 
 fn since_start(at: Instant, board: &Board) -> u64 {

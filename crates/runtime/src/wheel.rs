@@ -61,11 +61,6 @@ impl<T> Wheel<T> {
         self.release(id)
     }
 
-    /// When a timer that is set fires.
-    pub(crate) fn tick_of(&self, id: TimerId) -> u64 {
-        self.entries[id as usize].tick
-    }
-
     /// A tick at or before which nothing fires but at which to look again; `None` when no timer is set.
     pub(crate) fn next(&self) -> Option<u64> {
         self.next_slot().map(|(_, tick)| tick)

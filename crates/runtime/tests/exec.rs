@@ -273,6 +273,22 @@ fn a_task_that_ignores_its_deadline_is_shown_and_counted() {
 }
 
 #[test]
+fn what_is_too_late_from_the_outset_never_begins() {
+    let runtime = runtime(1);
+    let outcomes = runtime.run("run", |scope| async move {
+        let mut outcomes = Vec::new();
+        // Of the first few the runtime does not know yet that they are short; later ones it hands over.
+        for n in 0..50 {
+            let limit = if n % 2 == 0 { Duration::from_secs(60) } else { Duration::ZERO };
+            outcomes.push(scope.spawn(Priority::High, "task", limit, async move { n }).await);
+        }
+        outcomes
+    });
+    let expected = |n| if n % 2 == 0 { Outcome::Done(n) } else { Outcome::TimedOut };
+    assert_eq!(outcomes.unwrap(), (0..50).map(expected).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_scope_that_is_given_up_ends_before_the_task_that_opened_it() {
     let runtime = runtime(2);
     let scope = runtime.scope();
@@ -651,6 +667,48 @@ fn long_steps_leave_the_reactor_to_workers() {
         })
         .unwrap();
     assert!(seen.lock().unwrap().contains("test-0") && seen.lock().unwrap().contains("test-1"), "{seen:?}");
+}
+
+/// Steps that follow from each other are handed over from one to the next; whoever comes meanwhile has a turn.
+#[test]
+fn a_chain_of_steps_lets_others_go_on() {
+    let runtime = runtime(1);
+    let group = runtime.pool().group::<()>(GroupOptions::default());
+    let (gate, closed) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
+    group.spawn("long", move |_| {
+        begun.send(()).unwrap();
+        let _ = closed.recv();
+    });
+    begins.recv().unwrap();
+    // The reactor alone is left for the chain and for whoever is to end it.
+    let over = Arc::new(AtomicBool::new(false));
+    let (in_chain, until) = (Arc::clone(&over), Arc::clone(&over));
+    let (started, starts) = mpsc::channel();
+    let chain = runtime.scope().spawn(Priority::Critical, "chain", None, {
+        let scope = runtime.scope();
+        async move {
+            let mut links = 0_u64;
+            while !in_chain.load(Ordering::SeqCst) {
+                links += scope.spawn(Priority::Critical, "link", None, async { 1 }).await.done().unwrap_or(0);
+                if links == 1_000 {
+                    started.send(()).unwrap();
+                }
+            }
+            links
+        }
+    });
+    starts.recv().unwrap();
+    let other = runtime.scope().spawn(Priority::Low, "other", None, async move {
+        until.store(true, Ordering::SeqCst);
+    });
+    let (links, other) = runtime.run("run", |_| async move { (chain.await, other.await) }).unwrap();
+    assert_eq!(other, Outcome::Done(()));
+    assert!(links.done().is_some_and(|links| links >= 1_000));
+    drop(gate);
+    // What was not queued is counted and charged like everything else.
+    let counts = runtime.snapshot().total();
+    assert!(counts.done >= 1_002 && counts.steps >= counts.done, "{counts:?}");
 }
 
 #[test]

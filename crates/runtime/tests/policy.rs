@@ -415,6 +415,40 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// What is handed over while nothing is queued changes the order of what comes later exactly as if it had been
+    /// queued and drawn.
+    #[test]
+    fn handed_over_is_charged_as_if_drawn(
+        runs in prop::collection::vec((0..4_usize, 0..3_usize), 1..60),
+        costs in prop::array::uniform4(1..5_000_u64),
+        burst in prop::sample::select(vec![0, 20_000]),
+    ) {
+        let config = PolicyConfig { critical_burst: burst, ..NO_BURST };
+        let open = || {
+            let mut policy = policy(config);
+            let flows = Priority::ALL.map(|class| [0, 1, 2].map(|owner| policy.open_light(class, owner)));
+            (policy, flows)
+        };
+        let ((mut drawn, flows), (mut handed, _)) = (open(), open());
+        for (class, owner) in runs {
+            let (flow, cost) = (flows[class][owner], costs[class]);
+            drawn.arrive(flow, 1);
+            let decision = drawn.decide(1).unwrap();
+            drawn.settle(flow, 1, decision.charge_each, cost);
+            handed.handed_over(flow, 1, cost);
+        }
+        flows.iter().flatten().for_each(|flow| {
+            drawn.arrive(*flow, 100);
+            handed.arrive(*flow, 100);
+        });
+        for _ in 0..400 {
+            let (one, other) = (drawn.decide(1).unwrap(), handed.decide(1).unwrap());
+            prop_assert_eq!(one, other);
+            drawn.settle(one.flow, 1, one.charge_each, 700);
+            handed.settle(one.flow, 1, one.charge_each, 700);
+        }
+    }
+
     #[test]
     fn no_task_is_lost_or_invented(events in prop::collection::vec(event(), 1..300), burst in 0..20_000_u64) {
         let config = PolicyConfig { turn: 500, batch_max: 16, critical_burst: burst, ..NO_BURST };

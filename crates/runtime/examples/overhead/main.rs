@@ -1,7 +1,9 @@
 //! What the scheduler costs: tasks of a fixed amount of work through this pool and through rayon, asynchronous tasks
 //! beside tokio's, all in one run, and the cost of one decision of the policy.
 //!
-//!     cargo run --release -p springtide-runtime --example overhead [tasks]
+//!     cargo run --release -p springtide-runtime --example overhead [tasks [parts]]
+//!
+//! `parts` are any of `decision,jobs,async,wake,shares,memory`; all without it.
 //!
 //! The work of a task is a fixed number of multiplications, calibrated to the time asked for on one thread
 //! beforehand, so that losses by the second worker show. Rounds of both pools alternate; the best of each
@@ -27,12 +29,34 @@ const ROUNDS: usize = 7;
 
 fn main() {
     let tasks: u64 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(50_000);
-    println!("weighted decision with its settlement (4 classes of 8 owners): {:.0} ns", decision_ns());
+    let parts = std::env::args().nth(2);
+    let wanted = |part: &str| parts.as_ref().is_none_or(|parts| parts.split(',').any(|p| p == part));
+    let per_us = steps_per_us();
+    if wanted("decision") {
+        println!("weighted decision with its settlement (4 classes of 8 owners): {:.0} ns", decision_ns());
+    }
+    if wanted("jobs") {
+        jobs(tasks, per_us);
+    }
+    if wanted("async") {
+        tasks::compare();
+    }
+    if wanted("wake") {
+        tasks::wake_up();
+    }
+    if wanted("shares") {
+        shares(per_us);
+    }
+    if wanted("memory") {
+        queue_a_million();
+    }
+}
+
+fn jobs(tasks: u64, per_us: u64) {
     println!("per task, best of {ROUNDS} rounds: wall time (speed-up by the second worker), cpu time\n");
     let [all, one, spawn, channel, iter] =
         ["pool spawn_all", "pool spawn", "rayon spawn", "rayon spawn + channel", "rayon par_iter"];
     println!("{:>8} {:>8} {all:>30} {one:>30} {spawn:>30} {channel:>30} {iter:>30}", "work", "workers");
-    let per_us = steps_per_us();
     // All pools live to the end: the time of threads that have gone would be missing from the sum.
     let pools = [1, 2].map(|workers| (workers, Pools::new(workers)));
     for work_us in [0, 10] {
@@ -51,9 +75,6 @@ fn main() {
             println!();
         }
     }
-    tasks::compare();
-    shares(per_us);
-    queue_a_million();
 }
 
 /// Nanoseconds per task.

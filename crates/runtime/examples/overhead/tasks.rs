@@ -18,15 +18,16 @@ const TRIPS: usize = 2_000;
 const LIMIT: Duration = Duration::from_secs(60);
 const WORKERS: usize = 2;
 
-/// Prints everything.
-pub fn compare() {
+fn both() -> (Runtime, tokio::runtime::Runtime) {
     let config = RuntimeConfig { workers: WORKERS, ..RuntimeConfig::default() };
-    let ours = Runtime::new(config).expect("a runtime starts");
-    let tokio = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
-        .expect("tokio starts");
+    let mut tokio = tokio::runtime::Builder::new_multi_thread();
+    let tokio = tokio.worker_threads(WORKERS).enable_all().build().expect("tokio starts");
+    (Runtime::new(config).expect("a runtime starts"), tokio)
+}
+
+/// Spawns and awaits.
+pub fn compare() {
+    let (ours, tokio) = both();
     println!("\nan empty asynchronous task, ns each, best of {ROUNDS} rounds of {TASKS} ({WORKERS} workers)");
     println!("{:>44} {:>12} {:>12} {:>8}", "", "ours", "tokio", "ratio");
     type Run<'a> = (&'a str, Box<dyn Fn() + 'a>, Box<dyn Fn() + 'a>);
@@ -55,8 +56,6 @@ pub fn compare() {
         }
         println!("{name:>44} {:>12.0} {:>12.0} {:>8.2}", best[0], best[1], best[0] / best[1]);
     }
-    drop(runs);
-    wake_up(&ours, &tokio);
 }
 
 fn one_by_one(runtime: &Runtime) {
@@ -148,7 +147,8 @@ fn tokio_started(tokio: &tokio::runtime::Runtime) {
 
 /// From a sleeping pool: the time until an empty task runs that was spawned from outside.
 #[expect(clippy::disallowed_methods, reason = "what ours is compared with")]
-fn wake_up(ours: &Runtime, tokio: &tokio::runtime::Runtime) {
+pub fn wake_up() {
+    let (ours, tokio) = both();
     let pool = Pool::new(PoolConfig { workers: WORKERS, ..PoolConfig::default() }).expect("a pool starts");
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build().expect("a rayon pool starts");
     let group = pool.group::<()>(GroupOptions { priority: Priority::Critical, ..GroupOptions::default() });

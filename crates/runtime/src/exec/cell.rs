@@ -11,9 +11,9 @@ use crate::{
     label::Label,
     lock,
     policy::FlowId,
-    pool::{Ran, Seat},
+    pool::{Ran, Seat, Shared},
     priority::Priority,
-    registry::{Ending, StopReason, TaskId},
+    registry::{Ending, StopReason, Tally, TaskId, add_alone},
 };
 use std::{
     any::Any,
@@ -29,10 +29,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// It has no deadline.
+/// It has no deadline, or has ended.
 pub(crate) const NO_TIMER: u32 = u32::MAX;
-/// It has a deadline whose timer is not set yet, or has fired.
-pub(crate) const TIMER_DUE: u32 = u32::MAX - 1;
+/// Its deadline's timer has fired.
+pub(crate) const TIMER_FIRED: u32 = u32::MAX - 1;
+/// It has a deadline whose timer is not set yet: whoever runs it looks at the clock.
+pub(crate) const TIMER_UNSET: u32 = u32::MAX - 2;
+/// No deadline.
+pub(super) const NEVER: u64 = u64::MAX;
 
 /// An error of any kind.
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
@@ -56,11 +60,17 @@ pub(super) enum Stage {
     Gone,
 }
 
-/// What few tasks have.
+/// What others leave at a task.
 #[derive(Default)]
 struct Aside {
     /// Who waits for the end.
     joiner: Option<Waker>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+struct Rare {
     /// Scopes given up by this task whose tasks have not ended yet.
     orphans: u32,
     /// How it ended, while it waits for its orphans.
@@ -74,8 +84,10 @@ pub(crate) struct Cell {
     serial: u32,
     /// Place among the scope's tasks.
     slot: u32,
-    /// Number of its deadline's timer; changed under the timers' lock only.
+    /// Number of its deadline's timer; see [`Watch`](crate::watch::Watch) for who may change it.
     pub(crate) timer: AtomicU32,
+    /// In nanoseconds since the start.
+    deadline_ns: u64,
     steps: AtomicU32,
     class: Priority,
     label: Label,
@@ -83,7 +95,7 @@ pub(crate) struct Cell {
     since_ns: AtomicU64,
     busy_ns: AtomicU64,
     scope: Arc<Core>,
-    aside: Mutex<Option<Box<Aside>>>,
+    aside: Mutex<Aside>,
     stage: Owned<Stage>,
 }
 
@@ -96,27 +108,28 @@ pub(super) struct Birth {
     pub(super) class: Priority,
     pub(super) label: Label,
     pub(super) handle: bool,
-    pub(super) deadline: bool,
+    pub(super) deadline_ns: u64,
     pub(super) now_ns: u64,
     pub(super) body: Pin<Box<dyn Body>>,
 }
 
 impl Cell {
     pub(super) fn new(birth: Birth) -> Arc<Self> {
-        let Birth { scope, flow, serial, slot, class, label, handle, deadline, now_ns, body } = birth;
+        let Birth { scope, flow, serial, slot, class, label, handle, deadline_ns, now_ns, body } = birth;
         Arc::new(Self {
             state: State::queued(handle),
             flow,
             serial,
             slot,
-            timer: AtomicU32::new(if deadline { TIMER_DUE } else { NO_TIMER }),
+            timer: AtomicU32::new(if deadline_ns == NEVER { NO_TIMER } else { TIMER_UNSET }),
+            deadline_ns,
             steps: AtomicU32::new(0),
             class,
             label,
             since_ns: AtomicU64::new(now_ns),
             busy_ns: AtomicU64::new(0),
             scope,
-            aside: Mutex::new(None),
+            aside: Mutex::default(),
             stage: Owned::new(Stage::Live(body)),
         })
     }
@@ -124,6 +137,13 @@ impl Cell {
     /// Polls it once, unless it has ended or is being ended.
     pub(crate) fn step(self: Arc<Self>, seat: Seat<'_>, start: Instant) -> Ran {
         if !self.state.take() {
+            return Ran { end: start, busy_ns: None };
+        }
+        let start_ns = self.scope.ns_at(start);
+        if self.is_late(start_ns) {
+            // It is taken: what is asked now is for this thread to do.
+            self.state.stop(StopReason::TimedOut);
+            self.end_stopped(self.state.stopping().unwrap_or(StopReason::TimedOut));
             return Ran { end: start, busy_ns: None };
         }
         seat.slot.begin_step(Arc::clone(&self), start);
@@ -150,14 +170,24 @@ impl Cell {
         };
         drop(stage);
         let end = Instant::now();
-        let busy_ns = (end - start).as_nanos() as u64;
-        self.steps.fetch_add(1, Ordering::Relaxed);
-        self.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
-        self.since_ns.store(self.scope.ns_at(end), Ordering::Relaxed);
-        seat.tally(self.class).count_step(busy_ns);
-        seat.slot.end();
+        let end_ns = self.scope.ns_at(end);
+        let busy_ns = end_ns.saturating_sub(start_ns);
+        // Who has taken the task is alone in writing these.
+        self.steps.store(self.steps.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        add_alone(&self.busy_ns, busy_ns);
+        self.since_ns.store(end_ns, Ordering::Relaxed);
+        self.scope.note_cost(self.class, busy_ns);
+        let tally = seat.tally(self.class);
+        tally.count_step(busy_ns);
+        if ended.is_none() {
+            if self.is_late(end_ns) {
+                self.state.stop(StopReason::TimedOut);
+            } else {
+                self.set_timer();
+            }
+        }
         match ended {
-            Some((ending, cause)) => self.conclude(ending, cause),
+            Some((ending, cause)) => self.conclude(ending, cause, Some(tally)),
             None => match self.state.let_go() {
                 After::Rest => {}
                 After::Queue => self.submit(),
@@ -174,56 +204,69 @@ impl Cell {
         }
     }
 
-    /// Puts a new task into the queue.
+    /// Puts it into the queue.
     pub(super) fn submit(self: &Arc<Self>) {
-        self.scope.shared().submit_step(self.flow, Arc::clone(self));
+        Shared::submit_step(Arc::clone(self));
+    }
+
+    /// Sets the timer of its deadline, once: before it waits anywhere.
+    pub(crate) fn set_timer(self: &Arc<Self>) {
+        if self.timer.load(Ordering::Relaxed) == TIMER_UNSET {
+            self.scope.shared().set_timer(self, self.deadline_ns);
+        }
+    }
+
+    fn is_late(&self, now_ns: u64) -> bool {
+        self.deadline_ns <= now_ns
     }
 
     /// Drops the future of a task that was taken to be stopped.
     fn end_stopped(self: &Arc<Self>, why: StopReason) {
         let left = std::mem::replace(&mut *self.stage.hold(), Stage::Stopped(why));
         match capture::catch(|| drop(left)) {
-            Ok(()) => self.conclude(Ending::Stopped(why), None),
+            Ok(()) => self.conclude(Ending::Stopped(why), None, None),
             Err(report) => {
                 *self.stage.hold() = Stage::Panicked(report.into());
-                self.conclude(Ending::Failed, None);
+                self.conclude(Ending::Failed, None, None);
             }
         }
     }
 
-    /// The future is gone. The task ends now, or with the last task of the scopes it gave up.
-    fn conclude(self: &Arc<Self>, ending: Ending, cause: Option<Cause>) {
+    /// The future is gone. The task ends now, or with the last task of the scopes it gave up. `tally` is where
+    /// this thread alone counts.
+    fn conclude(self: &Arc<Self>, ending: Ending, cause: Option<Cause>, tally: Option<&Tally>) {
         if let Some(cause) = cause {
             self.scope.fail(self, cause);
         }
         let mut aside = lock(&self.aside);
-        if let Some(aside) = aside.as_mut()
-            && aside.orphans > 0
+        if let Some(rare) = aside.rare.as_mut()
+            && rare.orphans > 0
         {
-            aside.held = Some(ending);
+            rare.held = Some(ending);
             return;
         }
         // Under the lock, so that a joiner either sees the end or is seen here.
         let unheld = self.state.end();
-        let left = aside.take();
+        let left = std::mem::take(&mut *aside);
         // Not under it: what follows takes the locks of the scope and of the task that opened it.
         drop(aside);
-        self.complete(ending, unheld, left);
+        self.complete(ending, unheld, left, tally);
     }
 
-    fn complete(self: &Arc<Self>, ending: Ending, unheld: bool, aside: Option<Box<Aside>>) {
+    fn complete(self: &Arc<Self>, ending: Ending, unheld: bool, aside: Aside, tally: Option<&Tally>) {
         let shared = self.scope.shared();
-        let overdue = ending.is_complete() && self.timer_is_past();
+        let overdue = ending.is_complete() && self.ended_late();
         shared.clear_timer(self);
-        shared.count_ended(self.class, ending, overdue);
+        match tally {
+            Some(tally) => tally.count(ending, overdue, 0),
+            None => shared.count_ended(self.class, ending, overdue),
+        }
         if unheld {
             self.let_outcome_go();
         }
         self.scope.child_ended(self.slot);
         // Who fetches the outcome finds the task gone from the scope.
-        if let Some(joiner) = aside.and_then(|mut aside| aside.joiner.take()) {
-            joiner.wake();
-        }
+        aside.joiner.into_iter().for_each(Waker::wake);
     }
 
     /// Nobody will fetch the outcome: a value is dropped, a panic is the scope's.
@@ -252,10 +295,9 @@ impl Cell {
         if !self.state.is_ended() {
             let mut aside = lock(&self.aside);
             if !self.state.is_ended() {
-                let joiner = &mut aside.get_or_insert_default().joiner;
-                match joiner {
+                match &mut aside.joiner {
                     Some(joiner) => joiner.clone_from(waker),
-                    None => *joiner = Some(waker.clone()),
+                    none => *none = Some(waker.clone()),
                 }
                 return Poll::Pending;
             }
@@ -265,22 +307,22 @@ impl Cell {
 
     /// This task gives up a scope with tasks that still run: it ends after them.
     pub(super) fn add_orphan(&self) {
-        lock(&self.aside).get_or_insert_default().orphans += 1;
+        lock(&self.aside).rare.get_or_insert_default().orphans += 1;
     }
 
     /// The last task of a scope that was given up has ended.
     pub(super) fn orphan_ended(self: &Arc<Self>) {
         let mut aside = lock(&self.aside);
-        let Some(inner) = aside.as_mut() else { return };
-        inner.orphans -= 1;
-        if inner.orphans > 0 {
+        let Some(rare) = aside.rare.as_mut() else { return };
+        rare.orphans -= 1;
+        if rare.orphans > 0 {
             return;
         }
-        if let Some(ending) = inner.held.take() {
+        if let Some(ending) = rare.held.take() {
             let unheld = self.state.end();
-            let left = aside.take();
+            let left = std::mem::take(&mut *aside);
             drop(aside);
-            self.complete(ending, unheld, left);
+            self.complete(ending, unheld, left, None);
         }
     }
 
@@ -304,25 +346,42 @@ impl Cell {
         self.scope.owner()
     }
 
-    pub(super) fn scope(&self) -> &Arc<Core> {
+    pub(crate) fn scope(&self) -> &Arc<Core> {
         &self.scope
     }
 
-    pub(crate) fn stopping(&self) -> Option<StopReason> {
-        self.state.stopping()
+    pub(crate) fn flow(&self) -> FlowId {
+        self.flow
+    }
+
+    /// What a step of its scope's in its class costs, in nanoseconds; 0 while unknown.
+    pub(crate) fn expected_ns(&self) -> u64 {
+        self.scope.expected_ns(self.class)
+    }
+
+    /// A thread runs it, or ends it.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.phase().1 && !self.state.is_ended()
+    }
+
+    /// Why it was asked to stop, or will be at the end of its step.
+    pub(crate) fn stopping(&self, now: Instant) -> Option<StopReason> {
+        self.state.stopping().or_else(|| self.overdue(now).map(|_| StopReason::TimedOut))
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.scope.shared().deadline_of(self)
+        let deadline = Duration::from_nanos(self.deadline_ns);
+        (self.deadline_ns != NEVER).then(|| self.scope.shared().board().started + deadline)
     }
 
     pub(crate) fn overdue(&self, now: Instant) -> Option<Duration> {
         self.deadline().and_then(|at| now.checked_duration_since(at)).filter(|late| !late.is_zero())
     }
 
-    fn timer_is_past(&self) -> bool {
-        // Fired, and yet it ended by itself.
+    /// Its time was over, and yet it ended by itself.
+    fn ended_late(&self) -> bool {
         self.state.stopping() == Some(StopReason::TimedOut)
+            || self.is_late(self.since_ns.load(Ordering::Relaxed))
     }
 
     pub(super) fn facts(&self, now_ns: u64) -> Facts {
@@ -330,7 +389,7 @@ impl Cell {
         Facts {
             queued: woken && !taken,
             running: taken,
-            held: lock(&self.aside).as_ref().is_some_and(|aside| aside.held.is_some()),
+            held: lock(&self.aside).rare.as_ref().is_some_and(|rare| rare.held.is_some()),
             since: Duration::from_nanos(now_ns.saturating_sub(self.since_ns.load(Ordering::Relaxed))),
             steps: self.steps.load(Ordering::Relaxed),
             busy: Duration::from_nanos(self.busy_ns.load(Ordering::Relaxed)),
@@ -339,7 +398,7 @@ impl Cell {
 
     /// What is known of where it waits, if anything is.
     pub(super) fn peek_places<R>(&self, read: impl FnOnce(&Places) -> R) -> Option<R> {
-        lock(&self.aside).as_ref().map(|aside| read(&aside.places))
+        lock(&self.aside).rare.as_ref().map(|rare| read(&rare.places))
     }
 
     /// Its scope and the places it is at, in words.
@@ -351,7 +410,7 @@ impl Cell {
 
     /// Works on what is known of where it waits.
     pub(super) fn with_places<R>(&self, work: impl FnOnce(&mut Places) -> R) -> R {
-        work(&mut lock(&self.aside).get_or_insert_default().places)
+        work(&mut lock(&self.aside).rare.get_or_insert_default().places)
     }
 }
 
@@ -368,7 +427,9 @@ pub(super) struct Facts {
 
 impl Wake for Cell {
     fn wake(self: Arc<Self>) {
-        Self::wake_by_ref(&self);
+        if self.state.wake() {
+            Shared::submit_step(self);
+        }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {

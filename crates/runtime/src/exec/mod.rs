@@ -38,7 +38,13 @@
 //! and timers. Between events the reactor runs steps itself, so that a step caused by an event needs no thread
 //! to be woken; but only short ones, and only when they are next in the policy's order, so that no share is
 //! bent and no event waits long. When steps pile up or are long, a sleeping worker is woken; when no worker comes for
-//! five milliseconds, because all compute, the reactor takes a step all the same. All of tokio's
+//! five milliseconds, because all compute, the reactor takes a step all the same.
+//!
+//! Where one step of the reactor's makes another ready and nothing at all is queued, as when a task spawns another
+//! and awaits it, the step is *handed over*: it runs next, without a way through the queue. It is charged like any
+//! other; as soon as something else is queued, it queues, too.
+//!
+//! All of tokio's
 //! sockets, timers and synchronisation work in tasks. What a library spawns on tokio by itself runs on the
 //! reactor's thread.
 //!
@@ -58,10 +64,11 @@ mod scope;
 mod state;
 mod tree;
 
-pub(crate) use cell::{Cell, NO_TIMER, TIMER_DUE};
+pub(crate) use cell::{Cell, NO_TIMER, TIMER_FIRED, TIMER_UNSET};
 pub use handle::Task;
 pub use place::{At, Named, Waiting};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
+pub(crate) use scope::Core as ScopeCore;
 pub use scope::{Cause, Failure, Scope};
 pub use tree::{ScopeNode, TaskNode, TaskPhase, Tree};
 

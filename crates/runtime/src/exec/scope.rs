@@ -1,7 +1,7 @@
 //! Scopes: asynchronous tasks that belong together, and end together.
 
 use super::{
-    cell::{Birth, Body, BoxError, Cell, Started, Valued},
+    cell::{Birth, Body, BoxError, Cell, NEVER, Started, Valued},
     handle::Task,
     place,
 };
@@ -10,7 +10,7 @@ use crate::{
     cancel::{CancelHook, CancelToken},
     label::Label,
     lock,
-    policy::FlowId,
+    policy::{FlowId, blend},
     pool::Shared,
     priority::Priority,
     registry::{Ending, StopReason, TaskId},
@@ -21,7 +21,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -65,6 +65,10 @@ pub(crate) struct Core {
     shared: Arc<Shared>,
     token: CancelToken,
     flows: [OnceLock<FlowId>; 4],
+    /// By class: running average of what a step costs, in nanoseconds; 0 while unknown.
+    costs: [AtomicU64; 4],
+    /// Whether there is a failure; written under the lock of `tasks`.
+    failed: AtomicBool,
     tasks: Mutex<Tasks>,
 }
 
@@ -79,8 +83,9 @@ struct Tasks {
     /// All have ended, and whoever waited for that knows of the failure.
     ended: bool,
     failure: Option<Failure>,
-    /// Who waits for a failure or the end.
+    /// Who waits for a failure, or the end.
     waiter: Option<Waker>,
+    awaits_end: bool,
     /// The task that gave this scope up, and ends after it.
     orphaned_by: Option<Arc<Cell>>,
 }
@@ -101,6 +106,8 @@ impl Core {
             shared: Arc::clone(shared),
             token: above.child(),
             flows: Default::default(),
+            costs: Default::default(),
+            failed: AtomicBool::new(false),
             tasks: Mutex::default(),
         });
         let weak = Arc::downgrade(&core);
@@ -108,7 +115,7 @@ impl Core {
         (core, hook)
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -130,6 +137,16 @@ impl Core {
 
     pub(super) fn ns_at(&self, time: Instant) -> u64 {
         self.shared.ns_at(time)
+    }
+
+    /// A step took so long. Of two threads that tell at once one may be overheard: it is an average.
+    pub(super) fn note_cost(&self, class: Priority, ns: u64) {
+        let cost = &self.costs[class.index()];
+        cost.store(blend(cost.load(Ordering::Relaxed), ns), Ordering::Relaxed);
+    }
+
+    pub(super) fn expected_ns(&self, class: Priority) -> u64 {
+        self.costs[class.index()].load(Ordering::Relaxed)
     }
 
     /// Tasks that have not ended, at most `most` of them.
@@ -156,7 +173,9 @@ impl Core {
     ) -> Arc<Cell> {
         let flow = self.flow(class);
         let now = Instant::now();
-        let at = deadline.and_then(|limit| now.checked_add(limit));
+        let now_ns = self.ns_at(now);
+        let deadline_ns = deadline
+            .map_or(NEVER, |limit| now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(NEVER)));
         let mut tasks = lock(&self.tasks);
         let slot = tasks.free.pop().unwrap_or_else(|| {
             tasks.cells.push(None);
@@ -165,19 +184,8 @@ impl Core {
         let serial = tasks.spawned;
         tasks.spawned = serial.wrapping_add(1);
         let scope = Arc::clone(self);
-        let now_ns = self.ns_at(now);
-        let cell = Cell::new(Birth {
-            scope,
-            flow,
-            serial,
-            slot,
-            class,
-            label,
-            handle,
-            deadline: at.is_some(),
-            now_ns,
-            body,
-        });
+        let cell =
+            Cell::new(Birth { scope, flow, serial, slot, class, label, handle, deadline_ns, now_ns, body });
         tasks.cells[slot as usize] = Some(Arc::clone(&cell));
         tasks.live += 1;
         let cancelled = tasks.cancelled;
@@ -186,9 +194,6 @@ impl Core {
             // Not even queued: in a cancelled scope nothing begins.
             cell.stop(StopReason::Cancelled);
             return cell;
-        }
-        if let Some(at) = at {
-            self.shared.set_timer(&cell, at);
         }
         cell.submit();
         cell
@@ -201,6 +206,7 @@ impl Core {
             drop(tasks);
             return self.shared.keep_unreported(cell, &cause);
         }
+        self.failed.store(true, Ordering::Release);
         tasks.failure = Some(Failure { task: cell.id(), label: cell.label().clone(), cause });
         let waiter = tasks.waiter.take();
         drop(tasks);
@@ -222,21 +228,28 @@ impl Core {
         let cell = tasks.cells[slot as usize].take();
         tasks.free.push(slot);
         tasks.live -= 1;
-        let (waiter, orphaned_by) =
-            if tasks.live == 0 { (tasks.waiter.take(), tasks.orphaned_by.take()) } else { (None, None) };
+        let is_last = tasks.live == 0;
+        let waiter = if is_last && tasks.awaits_end { tasks.waiter.take() } else { None };
+        let orphaned_by = if is_last { tasks.orphaned_by.take() } else { None };
         drop(tasks);
         drop(cell);
         waiter.into_iter().for_each(Waker::wake);
         orphaned_by.iter().for_each(Cell::orphan_ended);
     }
 
-    /// Ready when a task has failed.
-    fn poll_failed(&self, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when a task has failed. `known` is the waker that was left here last, by the only one to call this: it
+    /// need not be left again.
+    fn poll_failed(&self, known: &mut Option<Waker>, cx: &Context<'_>) -> Poll<()> {
+        let is_known = known.as_ref().is_some_and(|known| known.will_wake(cx.waker()));
+        if is_known && !self.failed.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
         let mut tasks = lock(&self.tasks);
         if tasks.failure.is_some() {
             return Poll::Ready(());
         }
         tasks.await_by(cx);
+        *known = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -245,6 +258,7 @@ impl Core {
         let mut tasks = lock(&self.tasks);
         if tasks.live > 0 {
             tasks.await_by(cx);
+            tasks.awaits_end = true;
             return Poll::Pending;
         }
         // What is spawned from here on is cancelled at once.
@@ -358,7 +372,8 @@ impl Scope {
         open.parent = place::enter_scope(&core);
         let value = {
             let mut body = pin!(body(Self { core: Arc::clone(&core) }));
-            poll_fn(|cx| match core.poll_failed(cx) {
+            let mut known = None;
+            poll_fn(|cx| match core.poll_failed(&mut known, cx) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => body.as_mut().poll(cx).map(Some),
             })

@@ -125,7 +125,7 @@ fn task_node(cell: &Arc<Cell>, now: Instant, left: &mut usize) -> TaskNode {
         steps: facts.steps,
         busy: facts.busy,
         remaining: cell.deadline().map(|at| at.saturating_duration_since(now)),
-        stopping: cell.stopping(),
+        stopping: cell.stopping(now),
         waiting,
         scopes: scopes.iter().map(|core| scope_node(core, now, left)).collect(),
     }

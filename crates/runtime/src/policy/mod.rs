@@ -476,6 +476,20 @@ impl Policy {
         self.retire_if_done(id);
     }
 
+    /// `tasks` tasks of a flow ran without having been queued, each handed from one to the next while nothing else
+    /// was queued: what [`Policy::decide`] would have named. They are charged what they cost.
+    pub fn handed_over(&mut self, id: FlowId, tasks: u64, actual: u64) {
+        let was_alone = self.queued == 0;
+        self.arrive(id, tasks);
+        self.end_busy_periods();
+        // What was queued since they ran keeps its place in the order.
+        if was_alone {
+            self.serve(id);
+        }
+        self.take(id, tasks, 0);
+        self.settle(id, tasks, 0, actual);
+    }
+
     /// `tasks` dispatched tasks ended without having been run: their charge is refunded and says nothing about
     /// what such tasks cost.
     pub fn forfeit(&mut self, id: FlowId, tasks: u64, charged: u64) {
@@ -529,13 +543,19 @@ impl Policy {
         // Critical tasks go one by one, to any worker that is free; so do tasks whose cost is not known yet.
         let batch = if flow.class == Priority::Critical { 1 } else { flow.batch };
         let count = batch.min(flow.queued).min(limit.max(1));
-        let priority = flow.class;
-        let start = self.owners[flow.owner as usize].tag;
-        let class = &mut self.classes[priority.index()];
-        self.now = self.now.max(class.rank());
-        class.owners_now = class.owners_now.max(start);
+        let class = flow.class;
+        self.serve(id);
         self.take(id, count, charge_each);
-        Decision { class: priority, flow: id, count, charge_each }
+        Decision { class, flow: id, count, charge_each }
+    }
+
+    /// The virtual times go on to where a flow stands that is served now.
+    #[inline]
+    fn serve(&mut self, id: FlowId) {
+        let flow = &self.flows[id.index()];
+        let class = &mut self.classes[flow.class.index()];
+        self.now = self.now.max(class.rank());
+        class.owners_now = class.owners_now.max(self.owners[flow.owner as usize].tag);
     }
 
     #[inline]
@@ -670,6 +690,6 @@ fn fill<T>(table: &mut Vec<T>, free: &mut Vec<u32>, value: T) -> u32 {
 
 /// Moving average with weight 1/4 for the newest value; quick to follow a change of kind, slow enough not to
 /// jump at one outlier. Never 0, which stands for "unknown".
-fn blend(mean: u64, newest: u64) -> u64 {
+pub(crate) fn blend(mean: u64, newest: u64) -> u64 {
     if mean == 0 { newest.max(1) } else { (mean - mean / 4 + newest / 4).max(1) }
 }

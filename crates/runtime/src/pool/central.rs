@@ -1,6 +1,6 @@
 //! The queues and the policy: everything behind the one lock.
 
-use super::{Shared, task::Task};
+use super::{Shared, task::Task, worker};
 use crate::sync::{Condvar, MutexGuard};
 use crate::{
     exec::Cell,
@@ -120,7 +120,8 @@ impl Central {
     }
 
     /// Queues a step.
-    pub(super) fn enqueue_step(&mut self, flow: FlowId, cell: Arc<Cell>) {
+    fn enqueue_step(&mut self, cell: Arc<Cell>) {
+        let flow = cell.flow();
         if let Queue::Steps(cells) = &mut self.queues[flow.index()] {
             cells.push_back(cell);
             self.steps += 1;
@@ -358,14 +359,32 @@ impl Shared {
         }
     }
 
-    /// Queues a step. The lane takes it, as a rule: waking a worker costs more than a short step. A worker is
-    /// woken when steps are long, or have piled up before a busy lane.
-    pub(crate) fn submit_step(&self, flow: FlowId, cell: Arc<Cell>) {
+    /// Has a step run: right after the one that this thread runs, or from the queue.
+    pub(crate) fn submit_step(cell: Arc<Cell>) {
+        if let Err((earlier, cell)) = worker::hand_over(cell) {
+            let shared = Arc::clone(cell.scope().shared());
+            shared.queue_step(earlier, cell);
+        }
+    }
+
+    /// True when nothing waits for anybody's turn, and no worker is called to anything.
+    pub(super) fn is_calm(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) == 0
+            && self.board.queued.iter().all(|queued| queued.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Queues a step, behind one that came before it. The lane takes it, as a rule: waking a worker costs more than
+    /// a short step. A worker is woken when steps are long, or have piled up before a busy lane.
+    pub(super) fn queue_step(&self, earlier: Option<Arc<Cell>>, cell: Arc<Cell>) {
+        earlier.iter().for_each(Cell::set_timer);
+        cell.set_timer();
+        let flow = cell.flow();
         let mut central = lock(&self.central);
         if central.shutdown {
             return;
         }
-        central.enqueue_step(flow, cell);
+        earlier.into_iter().for_each(|earlier| central.enqueue_step(earlier));
+        central.enqueue_step(cell);
         let mut helpers = 0;
         if central.idle > 0 {
             let backlog = central.policy.expected(flow).saturating_mul(central.steps as u64);

@@ -133,18 +133,14 @@ impl Shared {
         }
     }
 
-    /// Sets a task's deadline.
-    pub(crate) fn set_timer(&self, cell: &Arc<Cell>, at: Instant) {
-        self.watch.set_timer(cell, at, &self.board);
+    /// Sets the timer of a task's deadline.
+    pub(crate) fn set_timer(&self, cell: &Arc<Cell>, deadline_ns: u64) {
+        self.watch.set_timer(cell, deadline_ns);
     }
 
     /// Removes a task's deadline; called when it has ended.
     pub(crate) fn clear_timer(&self, cell: &Cell) {
         self.watch.clear_timer(cell);
-    }
-
-    pub(crate) fn deadline_of(&self, cell: &Cell) -> Option<Instant> {
-        self.watch.deadline_of(cell, &self.board)
     }
 
     pub(super) fn watch_deadlines(&self) {

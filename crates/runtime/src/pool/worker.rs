@@ -7,7 +7,7 @@ use super::{
     task::Ran,
 };
 use crate::{
-    exec::Cell as TaskCell,
+    exec::{Cell as TaskCell, ScopeCore},
     lock,
     policy::FlowId,
     priority::Priority,
@@ -24,6 +24,8 @@ use std::{
     task::Poll,
     time::{Duration, Instant},
 };
+
+type NotHandedOver = (Option<Arc<TaskCell>>, Arc<TaskCell>);
 
 /// Longest turn of the lane between two looks for events.
 const LANE_TURN: Duration = Duration::from_micros(100);
@@ -49,6 +51,21 @@ pub(crate) struct Local {
     /// Time the running task has spent waiting for its children, running others meanwhile.
     away: Cell<Duration>,
     depth: Cell<u32>,
+    /// Whether a step that this thread submits may be handed over.
+    hands_over: Cell<bool>,
+    /// The step that was handed over, to be run next.
+    handed: Cell<Option<Arc<TaskCell>>>,
+    /// Cost of such steps, until the policy is told.
+    handed_usage: RefCell<Vec<HandedUsage>>,
+}
+
+/// Cost of steps that were handed over: of them the policy knows nothing yet.
+struct HandedUsage {
+    flow: FlowId,
+    tasks: u64,
+    actual: u64,
+    /// Keeps the flow open until it is charged.
+    _scope: Arc<ScopeCore>,
 }
 
 /// Where a task runs: a worker, and the slot that shows the task.
@@ -88,6 +105,29 @@ pub(super) fn work(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) {
     Local::exit();
 }
 
+/// Hands a step over: from the step that runs on this thread to the next one it runs, past the queue, its lock and
+/// its order. Only where that is what the queue would come to: nothing else is queued or in hand, so that the policy
+/// has no choice; the step is short, so that nobody need be woken for it; and the thread is the lane, which takes
+/// short steps first wherever it can. What does not fit these terms is given back for the queue, with what was
+/// handed over before, which must stay ahead of it.
+///
+/// Nobody is passed over: before the step runs the lane looks again whether something was queued meanwhile, and if
+/// so queues the step, too; every turn of the lane ends with an empty hand. A step handed over waits for the rest of
+/// one short step at most, unseen by other workers.
+pub(super) fn hand_over(cell: Arc<TaskCell>) -> Result<(), NotHandedOver> {
+    let shared = cell.scope().shared();
+    let is_lane = |local: &Rc<Local>| Arc::ptr_eq(&local.shared, shared) && local.hands_over.get();
+    let lane = CURRENT.try_with(|current| current.borrow().as_ref().filter(|l| is_lane(l)).cloned());
+    let Some(local) = lane.ok().flatten() else { return Err((None, cell)) };
+    let earlier = local.handed.take();
+    let is_short = (1..=HELP_NS).contains(&cell.expected_ns());
+    if earlier.is_some() || !is_short || !local.deque.is_empty() || !shared.is_calm() {
+        return Err((earlier, cell));
+    }
+    local.handed.set(Some(cell));
+    Ok(())
+}
+
 /// The asynchronous task whose step this thread runs.
 pub(crate) fn current_cell() -> Option<Arc<TaskCell>> {
     let of = |local: &RefCell<Option<Rc<Local>>>| local.borrow().as_ref().and_then(|l| l.desk().slot.cell());
@@ -108,7 +148,10 @@ pub(crate) struct MayWait(Option<Rc<Local>>);
 /// Tells the watchdog that this worker may wait; without effect on other threads.
 pub(crate) fn may_wait() -> MayWait {
     let local = CURRENT.try_with(|local| local.borrow().clone()).ok().flatten();
-    local.iter().for_each(|local| local.desk().is_away.store(true, Ordering::Relaxed));
+    if let Some(local) = &local {
+        local.queue_handed();
+        local.desk().is_away.store(true, Ordering::Relaxed);
+    }
     MayWait(local)
 }
 
@@ -128,8 +171,9 @@ pub(crate) fn is_on(shared: &Arc<Shared>) -> bool {
 impl Local {
     /// Makes this thread a worker.
     pub(super) fn enter(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) -> Rc<Self> {
-        let (usage, away, depth) = Default::default();
-        let local = Rc::new(Self { shared, index, deque, usage, away, depth });
+        let (usage, away, depth, hands_over, handed, handed_usage) = Default::default();
+        let local =
+            Rc::new(Self { shared, index, deque, usage, away, depth, hands_over, handed, handed_usage });
         local.desk().tid.store(own_tid(), Ordering::Relaxed);
         set_current(Some(Rc::clone(&local)));
         local
@@ -223,6 +267,7 @@ impl Local {
             while let Some(ticket) = first.take().or_else(|| self.next_step()) {
                 clock = self.run(ticket, &self.desk().slot, clock);
             }
+            self.desk().slot.end();
             Poll::Ready(clock)
         }))
     }
@@ -238,6 +283,15 @@ impl Local {
     /// A turn of the reactor's thread: runs light steps for a while.
     pub(super) fn lane_turn(&self) -> Turn {
         self.shared.board.lane_turns();
+        self.hands_over.set(true);
+        let turn = self.lane_steps();
+        self.hands_over.set(false);
+        self.desk().slot.end();
+        self.queue_handed();
+        turn
+    }
+
+    fn lane_steps(&self) -> Turn {
         let start = Instant::now();
         let mut clock = start;
         for _ in 0..LANE_STEPS {
@@ -245,12 +299,16 @@ impl Local {
             if signal & SIGNAL_SHUTDOWN != 0 {
                 return Turn::Over;
             }
-            let ticket = if signal & SIGNAL_URGENT == 0 { self.deque.pop() } else { None };
-            let ticket = match ticket.map_or_else(|| self.draw_light(), Ok) {
-                Ok(ticket) => ticket,
-                Err(turn) => return turn,
+            clock = match self.take_handed() {
+                Some(cell) => self.run_handed(cell, clock),
+                None => {
+                    let ticket = if signal & SIGNAL_URGENT == 0 { self.deque.pop() } else { None };
+                    match ticket.map_or_else(|| self.draw_light(), Ok) {
+                        Ok(ticket) => self.run(ticket, &self.desk().slot, clock),
+                        Err(turn) => return turn,
+                    }
+                }
             };
-            clock = self.run(ticket, &self.desk().slot, clock);
             if clock - start >= LANE_TURN || !tokio::task::coop::has_budget_remaining() {
                 break;
             }
@@ -258,10 +316,50 @@ impl Local {
         Turn::Ran
     }
 
+    /// The step that was handed over, if it is still what comes next.
+    fn take_handed(&self) -> Option<Arc<TaskCell>> {
+        let cell = self.handed.take()?;
+        if self.shared.is_calm() {
+            return Some(cell);
+        }
+        self.shared.queue_step(None, cell);
+        None
+    }
+
+    /// Queues the step that was handed over.
+    fn queue_handed(&self) {
+        if let Some(cell) = self.handed.take() {
+            self.shared.queue_step(None, cell);
+        }
+    }
+
+    fn run_handed(&self, cell: Arc<TaskCell>, start: Instant) -> Instant {
+        let flow = cell.flow();
+        let known = self.handed_usage.borrow().iter().position(|used| used.flow == flow);
+        let scope = known.is_none().then(|| Arc::clone(cell.scope()));
+        let Ran { end, busy_ns } = cell.step(Seat { local: self, slot: &self.desk().slot }, start);
+        if let Some(actual) = busy_ns {
+            let mut usage = self.handed_usage.borrow_mut();
+            match (known, scope) {
+                (None, Some(_scope)) => usage.push(HandedUsage { flow, tasks: 1, actual, _scope }),
+                (known, _) => {
+                    let used = &mut usage[known.expect("else its scope was kept")];
+                    used.tasks += 1;
+                    used.actual += actual;
+                }
+            }
+        }
+        end
+    }
+
     /// Draws light work; without any, the lane is parked when this returns.
     fn draw_light(&self) -> Result<Ticket, Turn> {
+        let mut handed = self.handed_usage.take();
         let mut central = lock(&self.shared.central);
         central.settle(&mut self.usage.borrow_mut());
+        for HandedUsage { flow, tasks, actual, .. } in &handed {
+            central.policy.handed_over(*flow, *tasks, *actual);
+        }
         let drawn = central.draw_light(&self.deque, self.shared.workers());
         let in_hand = drawn.or_else(|| {
             // An urgent task was looked for first; the hand comes after it.
@@ -274,6 +372,9 @@ impl Local {
         let helpers = in_hand.as_ref().map_or(0, |ticket| self.worth_stealing(ticket));
         let without = if central.steps > 0 { Turn::Held(central.drawn) } else { Turn::Idle };
         self.shared.release(central, helpers);
+        // Not under the lock, which the last of a flow's scopes takes to close it.
+        handed.clear();
+        self.handed_usage.replace(handed);
         in_hand.ok_or(without)
     }
 
@@ -285,6 +386,7 @@ impl Local {
         self.shared.release(central, 0);
         if let Some(ticket) = ticket {
             self.run(ticket, &self.desk().slot, Instant::now());
+            self.desk().slot.end();
         }
     }
 
