@@ -31,7 +31,14 @@ impl Broker<'_> {
     #[inline]
     fn may_stir(&self) -> bool {
         let orders = !(self.entries.is_empty() && self.closes.is_empty() && self.legs.is_empty());
-        orders || self.risk.watches() || (self.books.position != 0.0 && self.margin_percent() > 0.0)
+        orders || self.risk.watches() || (self.books.position != 0.0 && self.margin_may_run_out())
+    }
+
+    /// The margin of the position depends on the price, or is short at any.
+    fn margin_may_run_out(&self) -> bool {
+        let margin = self.margin();
+        let (base, per_point) = self.free_margin(margin);
+        margin > 0.0 && (per_point != 0.0 || base < 0.0)
     }
 
     /// The current bar becomes `i`, on which and before which nothing happened.
@@ -55,10 +62,8 @@ impl Broker<'_> {
         }
         let (mut above, mut below) = self.fences();
         if self.books.position != 0.0 {
-            let margin = self.margin_percent() / 100.0;
-            // Free margin at price p is base + per_point * p.
-            let (base, slope) = self.books.segment();
-            let per_point = slope - slope.abs() * margin;
+            let margin = self.margin();
+            let (base, per_point) = self.free_margin(margin);
             if margin > 0.0 && per_point == 0.0 && base < 0.0 {
                 return from;
             }

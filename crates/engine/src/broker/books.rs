@@ -206,6 +206,8 @@ pub(super) struct Books<'a> {
     pub max_held: (f64, f64),
     /// Trade pieces opened and closed so far.
     pub fills: u32,
+    /// What the last fill left of it.
+    segment: (f64, f64),
     segments: Vec<EquitySegment>,
     events: Vec<BrokerEvent>,
     watch: EquityWatch,
@@ -236,6 +238,7 @@ impl<'a> Books<'a> {
             margin_calls: 0,
             max_held: (0.0, 0.0),
             fills: 0,
+            segment: (initial, 0.0),
             segments: Vec::with_capacity(2 * trades),
             events: Vec::new(),
             watch: EquityWatch { peak: initial, trough: initial, ..EquityWatch::default() },
@@ -250,7 +253,12 @@ impl<'a> Books<'a> {
     }
 
     /// Equity at a price is `base + slope * price`.
+    #[inline]
     pub fn segment(&self) -> (f64, f64) {
+        self.segment
+    }
+
+    fn sum_segment(&self) -> (f64, f64) {
         let mut base = self.initial + self.net_profit;
         for t in &self.open {
             base -= t.commission + t.side.sign() * t.qty * t.entry_price * self.point_value;
@@ -406,7 +414,8 @@ impl<'a> Books<'a> {
         if -self.position > self.max_held.1 {
             self.max_held.1 = -self.position;
         }
-        let (base, slope) = self.segment();
+        self.segment = self.sum_segment();
+        let (base, slope) = self.segment;
         let segment = EquitySegment { from_bar: bar as u32, base, slope };
         match self.segments.last_mut() {
             Some(last) if last.from_bar == segment.from_bar => *last = segment,

@@ -46,6 +46,8 @@ pub struct Broker<'a> {
     /// Grid of quantities.
     lots: Option<Grid>,
     point_value: f64,
+    /// Of a long's and of a short's worth, what the account must have.
+    margins: (f64, f64),
     /// The bar being worked on.
     bar: usize,
     /// The last bar that was opened; none before the first.
@@ -81,6 +83,10 @@ impl<'a> Broker<'a> {
             ticks: (rules.ticks == Ticks::Round).then(|| Grid::new(mintick)),
             lots: lot_grid(rules.lots, symbol.min_qty),
             point_value: symbol.point_value,
+            margins: match rules.margin {
+                MarginCheck::Off => (0.0, 0.0),
+                _ => (account.margin_long / 100.0, account.margin_short / 100.0),
+            },
             bar: 0,
             opened: None,
             books: Books::new(bars, account.initial_capital, symbol.point_value),
@@ -251,7 +257,7 @@ impl<'a> Broker<'a> {
     /// Price at which equity is no more than the margin it needs: a long's rounded down to the tick, a short's up, and
     /// negative where only such a price would do. NaN when flat or without margin.
     pub fn margin_liquidation_price(&self) -> f64 {
-        let margin = self.margin_percent() / 100.0;
+        let margin = self.margin();
         let size = self.books.position * self.point_value;
         if size == 0.0 || margin == 0.0 {
             return f64::NAN;
@@ -313,16 +319,22 @@ impl<'a> Broker<'a> {
         self.seq
     }
 
-    fn margin_percent(&self) -> f64 {
+    /// Part of the position's worth that the account must have; 0 where nothing asks for it.
+    fn margin(&self) -> f64 {
         self.margin_of(if self.books.position >= 0.0 { Side::Long } else { Side::Short })
     }
 
     fn margin_of(&self, side: Side) -> f64 {
-        match (self.rules.margin, side) {
-            (MarginCheck::Off, _) => 0.0,
-            (_, Side::Long) => self.account.margin_long,
-            (_, Side::Short) => self.account.margin_short,
+        match side {
+            Side::Long => self.margins.0,
+            Side::Short => self.margins.1,
         }
+    }
+
+    /// Free margin at price p is `base + per_point * p`.
+    fn free_margin(&self, margin: f64) -> (f64, f64) {
+        let (base, slope) = self.books.segment();
+        (base, slope - slope.abs() * margin)
     }
 
     /// Market and stop fills lose slippage; buyers pay more, sellers get less.

@@ -278,7 +278,7 @@ impl Broker<'_> {
     /// when both together are more than the equity allows the second is dropped whole.
     fn flips_beyond_margin(&self, side: Side, against: f64, qty: f64, price: f64) -> bool {
         let fresh = self.books.open.iter().all(|t| t.entry_bar as usize == self.bar);
-        let margin = self.margin_of(side) / 100.0;
+        let margin = self.margin_of(side);
         if against == 0.0 || !fresh || qty.is_nan() {
             return false;
         }

@@ -65,7 +65,7 @@ impl Broker<'_> {
 
     /// Whether `qty` more contracts on this side at `price` are within the margin that the equity allows.
     pub(super) fn can_add(&self, side: Side, qty: f64, price: f64) -> bool {
-        let margin = self.margin_of(side) / 100.0;
+        let margin = self.margin_of(side);
         if margin == 0.0 {
             return true;
         }

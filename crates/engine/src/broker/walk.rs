@@ -76,8 +76,21 @@ impl Broker<'_> {
             AtOpen::StopFirst => self.gapped_entries(open),
         }
         self.watch(open);
+        if self.open_settles(i) {
+            return;
+        }
         self.path();
         self.books.end_walk(i);
+    }
+
+    /// Nothing but the margin could act on the rest of bar `i`, and its prices cannot make that fail: the bar then
+    /// counts as one that was not walked.
+    fn open_settles(&self, i: usize) -> bool {
+        self.entries.is_empty()
+            && self.legs.is_empty()
+            && !self.risk.watches()
+            && self.finer.is_none()
+            && !self.margin_may_fail(i)
     }
 
     /// Whether anything can happen between the open and the close.
@@ -275,12 +288,11 @@ impl Broker<'_> {
 
     /// Whether somewhere in bar `i` the margin of the position may not suffice.
     pub(super) fn margin_may_fail(&self, i: usize) -> bool {
-        let margin = self.margin_percent() / 100.0;
+        let margin = self.margin();
         if margin == 0.0 {
             return false;
         }
-        let (base, slope) = self.books.segment();
-        let per_point = slope - slope.abs() * margin;
+        let (base, per_point) = self.free_margin(margin);
         if per_point == 0.0 {
             return base < 0.0;
         }
@@ -289,7 +301,7 @@ impl Broker<'_> {
 
     /// Liquidates what the margin no longer carries: four times the shortfall, as TradingView does.
     fn watch_margin(&mut self, price: f64) {
-        let margin = self.margin_percent() / 100.0;
+        let margin = self.margin();
         let held = self.books.position.abs();
         if margin == 0.0 {
             return;

@@ -68,26 +68,38 @@ pub(super) fn sum_columns(mean: bool, sums: Sums, x: &[f64], lengths: &[f64]) ->
         return None;
     }
     let mut outs = vec![vec![f64::NAN; x.len()]; n.len()];
-    for (n, outs) in n.chunks(LANES).zip(outs.chunks_mut(LANES)) {
-        // One instance for each number of lanes.
-        macro_rules! lanes {
-            ($($name:ident)+) => {
-                if let ([$($name),+], Ok(n)) = (&mut *outs, n.try_into()) {
-                    let outs = [$(&mut $name[lead..]),+];
-                    if mean {
-                        window_sums(sums, values, n, outs, |sum, n| sum / n);
-                    } else {
-                        window_sums(sums, values, n, outs, |sum, _| sum);
-                    }
-                }
-            };
-        }
-        lanes!(a);
-        lanes!(a b);
-        lanes!(a b c);
-        lanes!(a b c d);
+    let (mut n, mut left) = (n.as_slice(), outs.as_mut_slice());
+    while !n.is_empty() {
+        // One instance for each of some numbers of lanes.
+        let (count, sum): (usize, LaneSums) = match n.len() {
+            LANES.. => (LANES, lane_sums::<LANES>),
+            4.. => (4, lane_sums::<4>),
+            2.. => (2, lane_sums::<2>),
+            _ => (1, lane_sums::<1>),
+        };
+        let ((now, later), (here, there)) = (n.split_at(count), left.split_at_mut(count));
+        sum((mean, sums), values, now, here);
+        (n, left) = (later, there);
     }
     Some(outs)
+}
+
+type LaneSums = fn((bool, Sums), &[f64], &[usize], &mut [Vec<f64>]);
+
+/// Sums or means of the last `x.len()` bars of `outs`.
+fn lane_sums<const L: usize>((mean, sums): (bool, Sums), x: &[f64], n: &[usize], outs: &mut [Vec<f64>]) {
+    let (Ok(n), Ok(outs)) = (<[usize; L]>::try_from(n), <&mut [Vec<f64>; L]>::try_from(outs)) else {
+        unreachable!("as many lengths and columns as lanes")
+    };
+    let outs = outs.each_mut().map(|out| {
+        let lead = out.len() - x.len();
+        &mut out[lead..]
+    });
+    if mean {
+        window_sums(sums, x, n, outs, |sum, n| sum / n);
+    } else {
+        window_sums(sums, x, n, outs, |sum, _| sum);
+    }
 }
 
 /// Rolling sum.

@@ -339,9 +339,8 @@ pub(super) fn slide(sum: f64, rest: f64, x: f64, gone: f64) -> (f64, f64) {
 /// TradingView's accumulator gives up its compensation `c` before taking `x` in.
 #[inline(always)]
 pub(super) fn starts_afresh(x: f64, c: f64) -> bool {
-    let shift = x + c.abs();
-    // Without short cuts, so that several become vector code.
-    (c != 0.0) & (x != 0.0) & (shift != 0.0) & (c.abs() - (shift - x) > 0.0)
+    // Never for a `c`, an `x` or a sum of 0: then the difference is 0.
+    c.abs() - ((x + c.abs()) - x) > 0.0
 }
 
 /// One step of TradingView's accumulator: sum, compensation and the entry for `x`.

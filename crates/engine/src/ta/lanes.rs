@@ -19,94 +19,108 @@ pub(super) fn window_sums<const L: usize>(
     done: impl Fn(f64, f64) -> f64,
 ) {
     match sums {
-        Sums::Exact => {
-            let (mut s, mut r) = ([0.0; L], [0.0; L]);
-            each_bar(x, n, outs, done, |x, gone| {
-                for k in 0..L {
-                    (s[k], r[k]) = slide(s[k], r[k], x, gone[k]);
-                }
-                from_fn(|k| s[k] + r[k])
-            });
+        Sums::Exact => each_bar(Exact { sum: [0.0; L], rest: [0.0; L] }, x, n, outs, done),
+        Sums::Rolling => each_bar(Rolling { sum: [0.0; L] }, x, n, outs, done),
+        Sums::TradingView => {
+            let longest = n.iter().copied().max().unwrap_or(0);
+            let entries = vec![[0.0; L]; longest.next_power_of_two()];
+            each_bar(Compensated { n, sum: [0.0; L], rest: [0.0; L], entries }, x, n, outs, done);
         }
-        Sums::Rolling => {
-            let mut s = [0.0; L];
-            each_bar(x, n, outs, done, |x, gone| {
-                for k in 0..L {
-                    s[k] = (s[k] - gone[k]) + x;
-                }
-                s
-            });
-        }
-        Sums::TradingView => compensated(x, n, outs, done),
     }
 }
 
-/// Calls `step(value, values that leave)` on every bar; 0 leaves while a window fills.
+/// Sums of several windows that move on together.
+trait Accumulator<const L: usize> {
+    /// The sums with `x[i]` taken in; of `gone`, the values that leave, those of windows that are not yet full are 0.
+    fn step(&mut self, x: &[f64], i: usize, gone: [f64; L]) -> [f64; L];
+}
+
+/// Puts `done` of each full window's sum and length into `outs`.
 #[inline(always)]
 fn each_bar<const L: usize>(
+    mut sums: impl Accumulator<L>,
     x: &[f64],
     n: [usize; L],
     mut outs: [&mut [f64]; L],
     done: impl Fn(f64, f64) -> f64,
-    mut step: impl FnMut(f64, [f64; L]) -> [f64; L],
 ) {
-    let longest = n.iter().copied().max().unwrap_or(0);
-    let (first, rest) = x.split_at(longest);
-    for (i, v) in first.iter().enumerate() {
-        let sums = step(*v, from_fn(|k| if i >= n[k] { x[i - n[k]] } else { 0.0 }));
+    let longest = n.iter().copied().max().unwrap_or(0).min(x.len());
+    for i in 0..longest {
+        let sums = sums.step(x, i, from_fn(|k| if i >= n[k] { x[i - n[k]] } else { 0.0 }));
         for k in 0..L {
             if i + 1 >= n[k] {
                 outs[k][i] = done(sums[k], n[k] as f64);
             }
         }
     }
-    let gone: [&[f64]; L] = from_fn(|k| &x[longest - n[k]..][..rest.len()]);
-    let outs = outs.each_mut().map(|out| &mut out[longest..][..rest.len()]);
-    for (i, v) in rest.iter().enumerate() {
-        let sums = step(*v, from_fn(|k| gone[k][i]));
+    let rest = x.len() - longest;
+    let gone: [&[f64]; L] = from_fn(|k| &x[longest - n[k]..][..rest]);
+    let outs = outs.each_mut().map(|out| &mut out[longest..][..rest]);
+    for i in 0..rest {
+        let sums = sums.step(x, longest + i, from_fn(|k| gone[k][i]));
         for k in 0..L {
             outs[k][i] = done(sums[k], n[k] as f64);
         }
     }
 }
 
-/// TradingView's accumulator. What it stored for the values of its window stands in a ring that the lanes share.
-#[inline(always)]
-fn compensated<const L: usize>(
-    x: &[f64],
+struct Exact<const L: usize> {
+    sum: [f64; L],
+    rest: [f64; L],
+}
+
+impl<const L: usize> Accumulator<L> for Exact<L> {
+    #[inline(always)]
+    fn step(&mut self, x: &[f64], i: usize, gone: [f64; L]) -> [f64; L] {
+        for (k, gone) in gone.into_iter().enumerate() {
+            (self.sum[k], self.rest[k]) = slide(self.sum[k], self.rest[k], x[i], gone);
+        }
+        from_fn(|k| self.sum[k] + self.rest[k])
+    }
+}
+
+struct Rolling<const L: usize> {
+    sum: [f64; L],
+}
+
+impl<const L: usize> Accumulator<L> for Rolling<L> {
+    #[inline(always)]
+    fn step(&mut self, x: &[f64], i: usize, gone: [f64; L]) -> [f64; L] {
+        for (sum, gone) in self.sum.iter_mut().zip(gone) {
+            *sum = (*sum - gone) + x[i];
+        }
+        self.sum
+    }
+}
+
+/// TradingView's accumulator.
+struct Compensated<const L: usize> {
     n: [usize; L],
-    mut outs: [&mut [f64]; L],
-    done: impl Fn(f64, f64) -> f64,
-) {
-    let longest = n.iter().copied().max().unwrap_or(0);
-    let mut entries = vec![[0.0; L]; longest.next_power_of_two()];
-    let mask = entries.len() - 1;
-    let (mut s, mut c) = ([0.0; L], [0.0; L]);
-    let outs = outs.each_mut().map(|out| &mut out[..x.len()]);
-    for (i, v) in x.iter().enumerate() {
-        // Slots that nothing was stored in yet hold 0.
-        let gone: [f64; L] = from_fn(|k| entries[i.wrapping_sub(n[k]) & mask][k]);
+    sum: [f64; L],
+    rest: [f64; L],
+    /// What was stored for the values of the windows, which is what leaves: a ring that the lanes share. Slots that
+    /// nothing was stored in yet hold 0.
+    entries: Vec<[f64; L]>,
+}
+
+impl<const L: usize> Accumulator<L> for Compensated<L> {
+    #[inline(always)]
+    fn step(&mut self, x: &[f64], i: usize, _: [f64; L]) -> [f64; L] {
+        let (mask, value) = (self.entries.len() - 1, x[i]);
+        let gone: [f64; L] = from_fn(|k| self.entries[i.wrapping_sub(self.n[k]) & mask][k]);
+        let afresh: [bool; L] = from_fn(|k| starts_afresh(value, self.rest[k]));
         let mut entry = [0.0; L];
-        let afresh = (0..L).fold(false, |any, k| any | starts_afresh(*v, c[k]));
-        if afresh {
-            for k in 0..L {
-                (s[k], c[k], entry[k]) = if starts_afresh(*v, c[k]) {
-                    (newest_first(&x[(i + 1).saturating_sub(n[k])..=i]), 0.0, *v)
-                } else {
-                    compensate(s[k], c[k], *v, gone[k])
-                };
-            }
-        } else {
-            for k in 0..L {
-                (s[k], c[k], entry[k]) = compensate(s[k], c[k], *v, gone[k]);
-            }
-        }
-        entries[i & mask] = entry;
         for k in 0..L {
-            if i + 1 >= n[k] {
-                outs[k][i] = done(s[k], n[k] as f64);
+            (self.sum[k], self.rest[k], entry[k]) = compensate(self.sum[k], self.rest[k], value, gone[k]);
+        }
+        if afresh.iter().fold(false, |any, a| any | a) {
+            for k in (0..L).filter(|k| afresh[*k]) {
+                let window = &x[(i + 1).saturating_sub(self.n[k])..=i];
+                (self.sum[k], self.rest[k], entry[k]) = (newest_first(window), 0.0, value);
             }
         }
+        self.entries[i & mask] = entry;
+        self.sum
     }
 }
 

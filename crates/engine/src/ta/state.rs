@@ -227,7 +227,7 @@ pub fn run_column_with(
 }
 
 /// Lengths that [`run_lengths`] computes for hardly more than the price of one.
-pub const LANES: usize = 4;
+pub const LANES: usize = 8;
 
 /// Columns of one function over one source for several lengths, in [`LANES`] at a time: for each length bit for bit
 /// what [`run_column_with`] gives when it is constant. `None` for functions, lengths and sources that have no such form.

@@ -144,6 +144,7 @@ mod tests {
                 assert_eq!(bits(&found), bits(&alone[0]), "{length}");
             }
         }
-        assert!([80.0, 90.0, 100.0].iter().all(|l| store.has(id(*l))) && !store.has(id(110.0)));
+        let ahead = |k: usize| store.has(id(70.0 + 10.0 * k as f64));
+        assert!((1..LANES).all(ahead) && !ahead(LANES));
     }
 }
