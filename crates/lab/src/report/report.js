@@ -313,7 +313,7 @@ function detail(d) {
 function main() {
   const root = document.querySelector("main");
   const ok = DATA.runs.filter((r) => r.status === "ok");
-  root.append($("header", {}, $("h1", { textContent: DATA.title }), $("p", { textContent: `${DATA.totals.ok} runs ok, ${DATA.totals.failed} failed · ${DATA.command} · ${DATA.engine} · ${DATA.made}` })));
+  root.append($("header", {}, $("h1", { textContent: DATA.title }), $("p", { textContent: `${DATA.totals.ok} run${DATA.totals.ok === 1 ? "" : "s"} ok, ${DATA.totals.failed} failed · ${DATA.command} · ${DATA.engine} · ${DATA.made}` })));
   const byRun = Object.fromEntries(DATA.details.map((d) => [d.run, d]));
   if (DATA.runs.length > 1) {
     const note = DATA.totals.ok > ok.length ? `the best ${ok.length} of ${DATA.totals.ok}` : `${ok.length} runs`;
