@@ -20,9 +20,10 @@ cargo xtask COMMAND
   parity [NAME]
            our trades beside exported TradingView lists in corpora/; of one probe, what differs
   python-parity SCRIPTS DATA.csv PYTHON [OPTIONS of crates/backtesting/tests/parity/corpus.py]
-           scripts with our package `backtesting` and with the original that PYTHON has, compared
-  python-fuzz PYTHON [FIRST:END]
-           random accounts and orders through both, compared
+           scripts with our package `backtesting` and with the original that PYTHON has, compared;
+           `--rules backtesting_py_0_3` where that is version 0.3.3
+  python-fuzz PYTHON [FIRST:END [OPTIONS of fuzz.py]]
+           random accounts and orders through both, compared; `--rules` likewise
   python-package
            our `backtesting` package beside the release build, where `tide` finds it
   pages    the demo's report in a real browser

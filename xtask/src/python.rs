@@ -15,11 +15,12 @@ pub fn corpus(root: &Path, arguments: &[String]) -> Result<(), String> {
 
 /// Random orders through both.
 pub fn fuzz(root: &Path, arguments: &[String]) -> Result<(), String> {
-    let [python, seeds @ ..] = arguments else {
-        return Err("cargo xtask python-fuzz PYTHON [FIRST:END]".into());
+    let [python, rest @ ..] = arguments else {
+        return Err("cargo xtask python-fuzz PYTHON [FIRST:END [OPTIONS]]".into());
     };
-    let seeds = seeds.first().map_or("0:200", String::as_str);
-    drive(root, "fuzz.py", python, &["--seeds", seeds])
+    let (seeds, options) = rest.split_first().map_or(("0:200", rest), |(seeds, more)| (seeds.as_str(), more));
+    let all: Vec<&str> = ["--seeds", seeds].into_iter().chain(options.iter().map(String::as_str)).collect();
+    drive(root, "fuzz.py", python, &all)
 }
 
 fn drive(root: &Path, script: &str, python: &str, arguments: &[&str]) -> Result<(), String> {

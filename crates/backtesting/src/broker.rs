@@ -10,10 +10,11 @@ use super::{
     results::Calendar,
     strategy::{Price, size_of_order},
     trade::Trade,
+    version::rules,
 };
 use pyo3::{
     PyTraverseError, PyVisit,
-    exceptions::{PyAssertionError, PyValueError},
+    exceptions::{PyAssertionError, PyTypeError, PyValueError},
     intern,
     prelude::*,
     types::{PyDict, PyList, PyString, PyTuple},
@@ -131,6 +132,7 @@ impl Broker {
             hedging,
             exclusive_orders,
             finalize_trades,
+            rules: *rules(),
         };
         let bars = bars.get().0.clone();
         let view = bars.view();
@@ -216,7 +218,10 @@ impl Broker {
     }
 
     #[getter]
-    fn _spread(&self) -> PyResult<f64> {
+    fn _spread(&self, py: Python<'_>) -> PyResult<f64> {
+        if rules().commission_moves_entries {
+            return Err(unknown("_Broker", intern!(py, "_spread")));
+        }
         Ok(self.account.read()?.sim.config().spread)
     }
 
@@ -277,6 +282,7 @@ impl Broker {
         tag: Option<Py<PyAny>>,
     ) -> PyResult<Py<Order>> {
         let size = size_of_order(size)?;
+        check_tag(&tag, "_Broker.new_order")?;
         let prices = [limit, stop, sl, tp].map(|p| p.and_then(|p| p.0));
         Self::place(slf, size < 0.0, size.abs(), prices, tag)
     }
@@ -449,6 +455,17 @@ pub fn text(x: f64) -> String {
         Some((digits, power)) => format!("{digits}e-{:0>2}", &power[1..]),
         None => plain.replace("NaN", "nan"),
     }
+}
+
+/// Version 0.3 knows no tags.
+pub fn check_tag(tag: &Option<Py<PyAny>>, function: &str) -> PyResult<()> {
+    if rules().knows_tags || tag.is_none() {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "{function}() got an unexpected keyword argument 'tag' (version {} has none)",
+        rules().version
+    )))
 }
 
 /// A trade's size as the original's type: whole until a part was closed.

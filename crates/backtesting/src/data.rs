@@ -2,6 +2,7 @@
 
 use super::{
     cell::Locked,
+    version::rules,
     views::{Held, View, first},
 };
 use pyo3::{
@@ -72,7 +73,8 @@ impl Data {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let last = self.length()?.min(self.bars) - 1;
+        let shown = self.length()? + usize::from(rules().prints_next_bar);
+        let last = shown.min(self.bars) - 1;
         let row = self.frame.bind(py).getattr("iloc")?.get_item(last)?;
         let mut items = Vec::new();
         for item in row.call_method0("items")?.try_iter()? {

@@ -45,6 +45,12 @@ impl Extras {
                 unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) };
             return if done == 0 { Ok(()) } else { Err(PyErr::fetch(py)) };
         }
+        self.keep(name, value)
+    }
+
+    /// Sets an attribute of the script's own.
+    pub fn keep(&self, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = name.py();
         let dict = self.0.write()?.get_or_insert_with(|| PyDict::new(py).unbind()).clone_ref(py);
         dict.bind(py).set_item(name, value)
     }

@@ -2,7 +2,8 @@
 //!
 //! This is the native half of the Python package `backtesting` in `python/backtesting`: the broker's
 //! objects, the data and indicator arrays that a strategy sees, the main loop and the statistics. The
-//! Python half holds what is asked once per run. Behaviour is that of version 0.6.6.
+//! Python half holds what is asked once per run. Behaviour is that of version 0.6.6, or of 0.3.3 where [`version`]
+//! was told so.
 //!
 //! Arrays are numpy's own objects. The main loop makes them longer where they stand, bar by bar, and
 //! replaces an array by a new one only when somebody else kept it.
@@ -19,6 +20,7 @@ mod run;
 mod series;
 mod strategy;
 mod trade;
+mod version;
 mod views;
 
 use pyo3::prelude::*;
@@ -40,6 +42,7 @@ mod _native {
         series::{crossover, set_crossover_fallback},
         strategy::StrategyCore,
         trade::Trade,
+        version::choose_rules,
     };
 
     #[pymodule_init]

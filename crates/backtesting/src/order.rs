@@ -3,8 +3,15 @@
 use super::{
     broker::{Broker, text as number},
     extras::Extras,
+    version::rules,
 };
-use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyString};
+use pyo3::{
+    PyTraverseError, PyVisit,
+    exceptions::{PyAssertionError, PyValueError},
+    intern,
+    prelude::*,
+    types::PyString,
+};
 use springtide_engine::backtesting_py::{Order as SimOrder, OrderId};
 
 /// A pending order, or one that was.
@@ -29,7 +36,22 @@ impl Order {
 impl Order {
     /// Cancels it; the stop loss or take profit of a trade is forgotten by the trade.
     fn cancel(&self) -> PyResult<()> {
-        self.broker.get().account.write()?.sim.cancel(self.id);
+        let mut account = self.broker.get().account.write()?;
+        let sim = &mut account.sim;
+        if !sim.queue().contains(&self.id) {
+            return Err(PyValueError::new_err(
+                "the order is no longer pending: it was filled or cancelled, or its trade has ended",
+            ));
+        }
+        let stops = rules().closes_are_contingent
+            && sim.order(self.id).parent.is_some_and(|trade| !sim.is_bracket(self.id, trade));
+        sim.cancel(self.id);
+        if stops {
+            return Err(PyAssertionError::new_err(format!(
+                "version {} fails where an order that `close()` gave is cancelled: leave it",
+                rules().version
+            )));
+        }
         Ok(())
     }
 
@@ -72,6 +94,9 @@ impl Order {
     /// What `buy` or `sell` was given.
     #[getter]
     fn tag(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if !rules().knows_tags {
+            return self.extras.get::<Self>(intern!(py, "tag"));
+        }
         let account = self.broker.get().account.read()?;
         Ok(account.tag(py, account.sim.order(self.id).tag))
     }
@@ -104,9 +129,11 @@ impl Order {
             }
         }
         text += &format!(", contingent={}", u8::from(self.is_contingent()?));
-        let tag = self.tag(py)?;
-        if !tag.is_none(py) {
-            text += &format!(", tag={}", tag.bind(py).repr()?);
+        if rules().knows_tags {
+            let tag = self.tag(py)?;
+            if !tag.is_none(py) {
+                text += &format!(", tag={}", tag.bind(py).repr()?);
+            }
         }
         Ok(text + ">")
     }
@@ -120,6 +147,9 @@ impl Order {
         name: &Bound<'_, PyString>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        if !rules().knows_tags && name == "tag" {
+            return slf.get().extras.keep(name, value);
+        }
         slf.get().extras.set(slf.as_any(), name, value)
     }
 

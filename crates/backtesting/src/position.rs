@@ -1,6 +1,6 @@
 //! `self.position`.
 
-use super::{broker::Broker, extras::Extras, numpy};
+use super::{broker::Broker, extras::Extras, numpy, version::rules};
 use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyString};
 
 /// All open trades together.
@@ -47,18 +47,22 @@ impl Position {
     /// Profit before the exits' commission, money.
     #[getter]
     fn pl(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let profit = self.broker.get().account.read()?.sim.position().pl;
-        numpy::float(py, profit)
+        let account = self.broker.get().account.read()?;
+        if rules().weighs_profit_by_units && account.sim.open_trades().is_empty() {
+            return Ok(0i64.into_pyobject(py)?.into_any().unbind());
+        }
+        numpy::float(py, account.sim.position().pl)
     }
 
-    /// Profit in percent of the entries' value.
+    /// Profit in percent of the entries' value; in version 0.3 a fraction, weighted by units.
     #[getter]
     fn pl_pct(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let account = self.broker.get().account.read()?;
-        if account.sim.open_trades().is_empty() {
-            return Ok(0i64.into_pyobject(py)?.into_any().unbind());
+        match (account.sim.open_trades().is_empty(), rules().weighs_profit_by_units) {
+            (true, true) => numpy::float(py, 0.0),
+            (true, false) => Ok(0i64.into_pyobject(py)?.into_any().unbind()),
+            (false, _) => numpy::float(py, account.sim.position().pl_pct),
         }
-        numpy::float(py, account.sim.position().pl_pct)
     }
 
     /// Orders `portion` of every open trade closed.

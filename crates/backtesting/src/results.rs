@@ -3,6 +3,7 @@
 use super::{
     broker::{Broker, SharedBars, units},
     numpy,
+    version::rules,
 };
 use pyo3::{
     exceptions::PyValueError,
@@ -32,10 +33,15 @@ pub fn trade_columns<'py>(broker: &Bound<'py, Broker>) -> PyResult<Bound<'py, Py
     columns.set_item("ExitBar", bars(&|t| exit(t).0)?)?;
     columns.set_item("EntryPrice", floats(&|t| t.entry_price)?)?;
     columns.set_item("ExitPrice", floats(&|t| exit(t).1)?)?;
-    columns.set_item("SL", PyList::new(py, trades.iter().map(|t| sim.stop_loss(t)))?)?;
-    columns.set_item("TP", PyList::new(py, trades.iter().map(|t| sim.take_profit(t)))?)?;
+    let full = rules().tells_all_of_trades;
+    if full {
+        columns.set_item("SL", PyList::new(py, trades.iter().map(|t| sim.stop_loss(t)))?)?;
+        columns.set_item("TP", PyList::new(py, trades.iter().map(|t| sim.take_profit(t)))?)?;
+    }
     columns.set_item("PnL", floats(&SimTrade::pnl)?)?;
-    columns.set_item("Commission", floats(&|t| t.commissions)?)?;
+    if full {
+        columns.set_item("Commission", floats(&|t| t.commissions)?)?;
+    }
     columns.set_item("ReturnPct", floats(&SimTrade::return_fraction)?)?;
     let tags: Vec<Py<PyAny>> = trades.iter().map(|t| account.tag(py, t.tag)).collect();
     columns.set_item("Tag", tags)?;
@@ -117,7 +123,7 @@ fn results<'py>(
         Some(_) => IndexKind::Datetime,
     };
     let wall = calendar.wall.as_deref().unwrap_or(bars.time);
-    let stats = Stats::compute(bars, kind, wall, equity, trades, warmup, risk_free_rate);
+    let stats = Stats::compute(bars, kind, wall, equity, trades, warmup, risk_free_rate, *rules());
     let rows = PyDict::new(py);
     for (name, value) in stats.rows() {
         match value {
@@ -141,5 +147,6 @@ fn results<'py>(
 #[pyfunction]
 #[pyo3(name = "_statistic_names")]
 pub fn statistic_names() -> Vec<&'static str> {
-    Stats::NAMES.to_vec()
+    let there = |name: &&str| !rules().rows_left_out.contains(name);
+    Stats::NAMES.iter().copied().filter(there).collect()
 }

@@ -4,6 +4,7 @@ use super::{
     broker::{Broker, refused, text as number, warn},
     data::Data,
     numpy,
+    version::rules,
     views::{Held, View},
 };
 use pyo3::{
@@ -139,6 +140,7 @@ fn after_step(py: Python<'_>, broker: &Broker, seen: &mut usize) -> PyResult<()>
             let Some(notice) = sim.notices().get(*seen) else { return Ok(()) };
             *seen += 1;
             match *notice {
+                Notice::Unaffordable { .. } if !rules().warns_of_dropped_orders => continue,
                 Notice::Unaffordable { bar, order, equity, margin_available } => {
                     let kind =
                         if sim.order(order).size.abs() < 1.0 { "relative-sized order" } else { "order" };

@@ -42,11 +42,22 @@ impl<'py> FromPyObject<'_, 'py> for Size {
     type Error = PyErr;
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        given.extract().map(|Amount(size)| Self::Given(size))
+    }
+}
+
+/// A number, not text.
+pub struct Amount(pub f64);
+
+impl<'py> FromPyObject<'_, 'py> for Amount {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
         // What is no plain number is compared as one, and says itself why it cannot be.
         if !given.is_instance_of::<PyFloat>() && !given.is_instance_of::<PyInt>() {
             given.gt(0)?;
         }
-        number(&given).map(Self::Given)
+        number(&given).map(Self)
     }
 }
 
@@ -187,6 +198,7 @@ impl StrategyCore {
             Size::Full => FULL_SIZE,
             Size::Given(size) => check_size(size)?,
         };
+        super::broker::check_tag(&tag, if short { "Strategy.sell" } else { "Strategy.buy" })?;
         Broker::place(self.broker(py)?, short, size, prices.map(|p| p.and_then(|p| p.0)), tag)
     }
 }

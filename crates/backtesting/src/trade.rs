@@ -5,9 +5,10 @@ use super::{
     extras::Extras,
     numpy,
     order::Order,
-    strategy::Price,
+    strategy::Amount,
+    version::rules,
 };
-use pyo3::{PyTraverseError, PyVisit, prelude::*, types::PyString};
+use pyo3::{PyTraverseError, PyVisit, intern, prelude::*, types::PyString};
 use springtide_engine::backtesting_py::{OrderId, SimTrade, TradeId};
 
 /// An open trade, or one that was.
@@ -91,6 +92,9 @@ impl Trade {
     /// What `buy` or `sell` was given.
     #[getter]
     fn tag(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if !rules().knows_tags {
+            return self.extras.get::<Self>(intern!(py, "tag"));
+        }
         let account = self.broker.get().account.read()?;
         Ok(account.tag(py, account.sim.trade(self.id).tag))
     }
@@ -145,9 +149,9 @@ impl Trade {
     }
 
     #[setter]
-    fn set_sl(&self, price: Option<Price>) -> PyResult<()> {
+    fn set_sl(&self, price: Option<Amount>) -> PyResult<()> {
         let mut account = self.broker.get().account.write()?;
-        account.sim.set_sl(self.id, price.and_then(|p| p.0)).map_err(refused)
+        account.sim.set_sl(self.id, price.map(|p| p.0)).map_err(refused)
     }
 
     /// Take profit price.
@@ -158,9 +162,9 @@ impl Trade {
     }
 
     #[setter]
-    fn set_tp(&self, price: Option<Price>) -> PyResult<()> {
+    fn set_tp(&self, price: Option<Amount>) -> PyResult<()> {
         let mut account = self.broker.get().account.write()?;
-        account.sim.set_tp(self.id, price.and_then(|p| p.0)).map_err(refused)
+        account.sim.set_tp(self.id, price.map(|p| p.0)).map_err(refused)
     }
 
     #[getter]
@@ -185,9 +189,11 @@ impl Trade {
             text += &number(exit.price);
         }
         text += &format!(" pl={:.0}", t.size * (price - t.entry_price) - t.commissions);
-        let tag = self.tag(py)?;
-        if !tag.is_none(py) {
-            text += &format!(" tag={}", tag.bind(py).str()?);
+        if rules().knows_tags {
+            let tag = self.tag(py)?;
+            if !tag.is_none(py) {
+                text += &format!(" tag={}", tag.bind(py).str()?);
+            }
         }
         Ok(text + ">")
     }
@@ -201,6 +207,9 @@ impl Trade {
         name: &Bound<'_, PyString>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        if !rules().knows_tags && name == "tag" {
+            return slf.get().extras.keep(name, value);
+        }
         slf.get().extras.set(slf.as_any(), name, value)
     }
 

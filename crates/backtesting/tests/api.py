@@ -1,5 +1,6 @@
-"""What the package promises, checked in one Python process. `api.py --record FILE` writes the expectations anew; run
-that with the original, version 0.6.6, installed."""
+"""What the package promises, checked in one Python process; with BACKTESTING_RULES=backtesting_py_0_3, what it promises
+then. `api.py --record FILE` writes the expectations anew; run that with the original installed, version 0.6.6 for
+`expected.json`, version 0.3.3 for `expected_0_3.json`."""
 
 import contextlib
 import gc
@@ -18,8 +19,6 @@ import numpy as np
 import pandas as pd
 from backtesting import Backtest, Strategy
 from backtesting.lib import (
-    FractionalBacktest,
-    MultiBacktest,
     SignalStrategy,
     TrailingStrategy,
     barssince,
@@ -30,7 +29,12 @@ from backtesting.lib import (
     resample_apply,
 )
 
-EXPECTED = Path(__file__).with_name("expected.json")
+OLD = backtesting.__version__.startswith("0.3.")
+if not OLD:
+    from backtesting.lib import FractionalBacktest, MultiBacktest
+EXPECTED = Path(__file__).with_name("expected_0_3.json" if OLD else "expected.json")
+#: Version 0.3.3 has none.
+LONG = {} if OLD else {"tag": "long"}
 warnings.simplefilter("ignore")
 
 
@@ -73,7 +77,7 @@ class Brackets(Strategy):
     def next(self):
         price, bar = self.data.Close[-1], len(self.data)
         if bar % 11 == 0:
-            self.buy(size=7, sl=price * 0.99, tp=price * 1.02, tag="long")
+            self.buy(size=7, sl=price * 0.99, tp=price * 1.02, **LONG)
         if bar % 17 == 0:
             self.sell(size=0.3, limit=price * 1.005)
         if bar % 23 == 0:
@@ -117,6 +121,24 @@ CASES = {
 }
 
 
+#: What version 0.3.3 knows: a commission that moves entries, no spread, no fractions, everything closed at the end.
+OLD_CASES = {
+    "cross": lambda: Backtest(bars(), Cross, commission=0.001),
+    "cross, exclusive": lambda: Backtest(bars(), Cross, exclusive_orders=True, commission=0.001, trade_on_close=True),
+    "brackets": lambda: Backtest(bars(), Brackets, margin=0.2, commission=0.0005),
+    "brackets, hedging": lambda: Backtest(bars(seed=5, frequency="15min"), Brackets, hedging=True),
+    "brackets, closes": lambda: Backtest(bars(seed=6), Brackets, trade_on_close=True, margin=0.5),
+    "signals": lambda: Backtest(bars(), Signals, hedging=True, margin=0.5),
+    "trailing": lambda: Backtest(bars(frequency="D"), Trailing),
+    "ruin": lambda: Backtest(bars(seed=9), Cross, margin=0.01),
+    "weeks": lambda: Backtest(bars(frequency="W"), Cross),
+    "numbers": lambda: Backtest(bars().reset_index(drop=True), Cross),
+    "New York": lambda: Backtest(bars(frequency="1h").tz_localize("America/New_York", ambiguous="NaT"), Brackets),
+}
+if OLD:
+    CASES = OLD_CASES
+
+
 def plain(value):
     """As JSON has it; pandas' versions differ in how they write what is missing."""
     if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
@@ -133,7 +155,7 @@ def outcome(backtest):
         "rows": {name: plain(value) for name, value in stats.items() if name[0] != "_"},
         "trades": {name: [plain(v) for v in trades[name]] for name in trades.columns},
         "equity": stats["_equity_curve"]["Equity"].iloc[::29].tolist(),
-        "printed": str(stats).splitlines()[:31],
+        "printed": str(stats).splitlines()[: 27 if OLD else 31],
     }
 
 
@@ -222,6 +244,88 @@ def test_an_attribute_set_anew_is_followed_again():
     assert seen == list(range(4, 61))
 
 
+def old_names():
+    """Version 0.3.3: what came later is not there."""
+    assert backtesting.__version__ == "0.3.3" and backtesting.__rules__ == "backtesting_py_0_3"
+    for setting in ({"spread": 0.001}, {"finalize_trades": True}):
+        with raises(TypeError, "unexpected keyword argument"):
+            Backtest(bars(60), Cross, **setting)
+    for commission in ((1, 0.001), lambda size, price: 1.0, None):
+        with raises(TypeError, "`commission` must be a float"):
+            Backtest(bars(60), Cross, commission=commission).run()
+    for name in ("FractionalBacktest", "MultiBacktest"):
+        assert not hasattr(backtesting.lib, name) and name not in backtesting.lib.__all__
+    assert not hasattr(TrailingStrategy, "set_trailing_pct")
+
+    def act(s):
+        if len(s.data) == 5:
+            with raises(TypeError, "unexpected keyword argument 'tag'"):
+                s.buy(size=2, tag="x")
+            s.buy(size=2)
+        if len(s.data) == 6:
+            with raises(AttributeError, "no attribute 'tag'"):
+                s.trades[0].tag
+            s.trades[0].tag = "mine"
+            with raises(AttributeError, "no attribute '_spread'"):
+                s._broker._spread
+        if len(s.data) == 7:
+            assert s.trades[0].tag == "mine"
+
+    stats = within(act)
+    assert list(stats["_trades"].columns) == [
+        "Size", "EntryBar", "ExitBar", "EntryPrice", "ExitPrice", "PnL", "ReturnPct", "EntryTime", "ExitTime", "Duration",
+    ]
+    with raises(ValueError, "`maximize`"):
+        Backtest(bars(60), Cross).optimize(fast=[3, 4], maximize="Kelly Criterion")
+    again = compute_stats(stats=stats, data=bars(60))
+    assert all(near(plain(stats[k]), plain(again[k])) for k in stats.index if k[0] != "_")
+
+
+def old_orders():
+    """Version 0.3.3: sizes below zero, levels that are just reached, orders that close a trade."""
+    frame = pd.DataFrame([[10, 11, 9, 10]] * 12, columns=["Open", "High", "Low", "Close"], dtype=float)
+    frame.index = pd.date_range("2024-01-01", periods=12)
+
+    def act(s):
+        bar = len(s.data)
+        if bar == 3:
+            s.buy(size=-4)
+            s.buy(size=1, limit=9)
+            s.sell(size=1, stop=9)
+        if bar == 5:
+            assert [t.size for t in s.trades] == [-4] and len(s.orders) == 2, "a level that is reached is not passed"
+            s.position.close()
+            close = s.orders[0]
+            assert close.is_contingent
+            s.orders.cancel()
+            assert s.orders == (close,), "all but what depends on a trade"
+            with raises(AssertionError, "version 0.3.3 fails"):
+                close.cancel()
+            assert not s.orders
+            with raises(ValueError, "no longer pending"):
+                close.cancel()
+        if bar == 7:
+            s.trades[0].tp, s.trades[0].sl = 8, 12
+            assert [(o.stop, o.limit) for o in s.orders] == [(12, None), (None, 8)]
+            s.trades[0].tp = 8.5
+            assert [(o.stop, o.limit) for o in s.orders] == [(None, 8.5), (12, None)], "the newest is first"
+            assert s.position.pl_pct == 0 and s.position.pl == 0
+
+    trades = within(act, frame)["_trades"]
+    assert trades[["Size", "EntryBar", "ExitBar"]].values.tolist() == [[-4, 3, 11]], "closed at the end"
+
+
+def test_rules_are_named_before_the_import():
+    code = "import backtesting; print(backtesting.__version__, backtesting.__rules__)"
+    for name, shown in (("", "0.6.6 backtesting_py"), ("backtesting_py_0_3", "0.3.3 backtesting_py_0_3"), ("other", None)):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                             env={**os.environ, "BACKTESTING_RULES": name})
+        if shown is None:
+            assert "ImportError: BACKTESTING_RULES: no rules" in run.stderr, run.stderr
+        else:
+            assert run.stdout.strip() == shown, run.stderr
+
+
 def test_unknown_names():
     def act(s):
         if len(s.data) == 5:
@@ -258,6 +362,10 @@ def test_refused_orders():
             s.buy(sl=1000)
         with raises(ValueError, "Short orders require"):
             s.sell(tp=1000)
+        with raises(ValueError, "no longer pending"):
+            order = s.buy(size=1, limit=1)
+            order.cancel()
+            order.cancel()
         with raises(ValueError, "SL (nan)"):
             s.buy(sl=float("nan"))
         for wrong in ("2", None):
@@ -268,6 +376,21 @@ def test_refused_orders():
         assert not s.orders
         s.buy(size=3, tag=("any", "object"))
         assert s.orders[0].tag == ("any", "object") and s.orders[0] is s.orders[0]
+
+    within(act)
+
+
+def test_levels_of_a_trade_are_prices_or_none():
+    def act(s):
+        if len(s.data) == 5:
+            s.buy(size=3)
+        if len(s.data) == 7:
+            for wrong, kind in ((0, AssertionError), (-1, AssertionError), (float("nan"), AssertionError), ("9", TypeError)):
+                with raises(kind, ""):
+                    s.trades[0].sl = wrong
+            s.trades[0].sl = 1
+            s.trades[0].sl = None
+            assert s.trades[0].sl is None and not s.orders
 
     within(act)
 
@@ -322,6 +445,7 @@ def test_indicators():
         with raises(ValueError, "1 names for an indicator of 2 rows"):
             s.I(lambda: np.zeros((2, 60)), name=["one"])
         assert s.I(mean, s.data.Close, 3).name == "mean(C,3)"
+        assert s.I(mean, s.data.Close, n=3, name="of {0}, {n}").name == "of C, 3"
 
     act.init = init
     within(act)
@@ -439,6 +563,9 @@ def main():
         target.write_text(json.dumps({name: outcome(case()) for name, case in CASES.items()}) + "\n")
         return
     tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+    if OLD:
+        names = ("test_recorded_runs", "old_names", "old_orders", "test_arrays_are_numpys_and_end_at_the_bar")
+        tests = {name: globals()[name] for name in names}
     for name, test in tests.items():
         test()
         print(f"ok {name}")

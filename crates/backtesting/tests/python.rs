@@ -10,6 +10,15 @@ use std::{
 
 #[test]
 fn the_package_keeps_its_promises() {
+    promises("");
+}
+
+#[test]
+fn the_package_keeps_its_promises_of_version_0_3() {
+    promises("backtesting_py_0_3");
+}
+
+fn promises(rules: &str) {
     let python = env::var("TIDE_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let probe = "import sys, numpy, pandas; assert sys.version_info >= (3, 10)";
     if !Command::new(&python).args(["-c", probe]).output().is_ok_and(|o| o.status.success()) {
@@ -36,6 +45,7 @@ fn the_package_keeps_its_promises() {
         .args(["-B", "-X", "faulthandler"])
         .arg(here.join("tests/api.py"))
         .env("PYTHONPATH", folder.path())
+        .env("BACKTESTING_RULES", rules)
         .output()
         .expect("Python starts");
     let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));

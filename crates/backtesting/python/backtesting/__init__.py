@@ -1,16 +1,18 @@
-"""Backtests strategies written for backtesting.py 0.6.6 on springtide's engine.
+"""Backtests strategies written for backtesting.py 0.6.6, or 0.3.3, on springtide's engine.
 
     from backtesting import Backtest, Strategy
 
-The interface, the order rules and the statistics are those of that library; the simulation is native.
+The interface, the order rules and the statistics are those of that library; the simulation is native. Rules are those
+of version 0.6.6 unless BACKTESTING_RULES=backtesting_py_0_3 stands in the environment.
 """
 
 from ._native import Order, Position, Trade
+from ._rules import NAME as __rules__  # noqa: F401
+from ._rules import VERSION as __version__  # noqa: F401
 from ._strategy import Strategy
 from .backtesting import Backtest
 
-#: The version of the interface; what computes the results is in `__engine__`.
-__version__ = "0.6.6"
+#: What computes the results; `__version__` is that of the interface, `__rules__` the name of its rules.
 __engine__ = "springtide"
 
 

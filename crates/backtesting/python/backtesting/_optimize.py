@@ -8,6 +8,8 @@ from itertools import product
 
 import numpy as np
 
+from ._rules import OLD
+
 #: Work that is left is shared between processes when it will take longer than this, seconds.
 _WORTH_SHARING = 0.5
 
@@ -35,14 +37,20 @@ def optimize(backtest, values, *, maximize, method, max_tries, constraint, retur
             "`constraint` must be a function that accepts a dict of strategy parameters and returns a bool whether "
             "the combination of parameters is admissible or not"
         )
-    if method == "skopt":
+    model = "skopt" if OLD else "sambo"
+    if method == "skopt" and not OLD:
         warnings.warn('`Backtest.optimize(method="skopt")` is deprecated. Use `method="sambo"`.', DeprecationWarning,
                       stacklevel=3)
         method = "sambo"
-    if method not in ("grid", "sambo"):
-        raise ValueError(f"Method should be 'grid' or 'sambo', not '{method}'")
-    if return_optimization and method != "sambo":
-        raise ValueError("return_optimization=True only valid if method='sambo'")
+    if method not in ("grid", model):
+        raise ValueError(f"Method should be 'grid' or '{model}', not '{method}'")
+    if return_optimization and method != model:
+        raise ValueError(f"return_optimization=True only valid if method='{model}'")
+    if method == "skopt":
+        raise ImportError(
+            "Need package 'scikit-optimize' for method='skopt', which this engine does not use: search the grid "
+            "(method='grid'), a random share of it with max_tries=0.1 or max_tries=200"
+        )
     grid = {name: _as_list(value) for name, value in values.items()}
     for variable, choices in grid.items():
         if not choices:

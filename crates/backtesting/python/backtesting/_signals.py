@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._rules import OLD
 from ._strategy import Strategy
 
 
@@ -73,11 +74,14 @@ class TrailingStrategy(Strategy):
         """Distance of the stop loss in average true ranges."""
         self.__distance = n_atr
 
-    def set_trailing_pct(self, pct=0.05):
-        """Distance of the stop loss as a fraction of the price; turned into average true ranges over all the data."""
-        if not 0 < pct < 1:
-            raise AssertionError(f"set_trailing_pct({pct}): a fraction between 0 and 1 is meant, 0.05 for 5 %")
-        self.set_trailing_sl(np.mean(np.asarray(self.data.Close) * pct / self.__ranges))
+    if not OLD:
+
+        def set_trailing_pct(self, pct=0.05):
+            """Distance of the stop loss as a fraction of the price; turned into average true ranges over all the
+            data."""
+            if not 0 < pct < 1:
+                raise AssertionError(f"set_trailing_pct({pct}): a fraction between 0 and 1 is meant, 0.05 for 5 %")
+            self.set_trailing_sl(np.mean(np.asarray(self.data.Close) * pct / self.__ranges))
 
     def next(self):
         super().next()

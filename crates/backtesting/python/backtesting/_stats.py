@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from . import _native
+from ._rules import OLD
 
 #: Every key that a result may have.
 NAMES = (*_native._statistic_names(), "_strategy", "_equity_curve", "_trades")
@@ -19,6 +20,9 @@ class _Stats(pd.Series):
         return _Stats
 
     def __repr__(self):
+        if OLD:
+            with pd.option_context("display.max_colwidth", 20, "display.max_rows", 200):
+                return super().__repr__()
         with pd.option_context("display.max_colwidth", 20, "display.max_rows", 200, "display.precision", 5):
             return super().to_string(na_rep="--") + "\ndtype: object"
 
@@ -62,6 +66,8 @@ def trades_frame(broker, index, indicators):
     if isinstance(index, pd.DatetimeIndex):
         columns["EntryTime"], columns["ExitTime"] = (_usual(columns[name]) for name in ("EntryTime", "ExitTime"))
     columns["Duration"] = columns["ExitTime"] - columns["EntryTime"]
+    if OLD:
+        return pd.DataFrame(columns)
     columns["Tag"] = tags
     if len(entries):
         for indicator in indicators:
@@ -109,18 +115,22 @@ def _series(results, index, strategy, trades):
             "use a `pd.DatetimeIndex` (`df.index = pd.to_datetime(df.index)`) or whole numbers"
         )
     rows = results["rows"]
+    dated = isinstance(index, pd.DatetimeIndex)
     rows["Start"], rows["End"] = index[0], index[-1]
     rows["Duration"] = index[-1] - index[0]
     for name, value in rows.items():
         if isinstance(value, tuple):
             rows[name] = pd.Timedelta(value[1], value[0])
     # Where all was lost, the original's means are a whole zero, which prints as one.
-    if results["equity"][-1] <= 0 and "CAGR [%]" in rows and rows["Return (Ann.) [%]"] == 0:
+    if not OLD and results["equity"][-1] <= 0 and dated and rows["Return (Ann.) [%]"] == 0:
         rows["Return (Ann.) [%]"] = 0
-    if len(trades) and "CAGR [%]" not in rows:
+    if len(trades) and not dated:
         rows["Max. Trade Duration"] = trades["Duration"].max()
     if len(trades) and trades["ReturnPct"].min() <= -1:
         rows["Avg. Trade [%]"] = 0
+    if OLD and not dated:
+        # All of them numbers, as they are in one array.
+        rows = {name: float(value) for name, value in rows.items()}
     rows["_strategy"] = strategy
     rows["_equity_curve"] = equity_frame(results["equity"], results["episodes"], index)
     rows["_trades"] = trades
@@ -145,7 +155,8 @@ def recompute(stats, data, trades, risk_free_rate):
         for bar, profit in zip(trades["EntryBar"], trades["PnL"]):
             equity[bar:] += profit
     bars, times = bars_of(data)
-    columns = [trades[name].to_numpy(dtype=float) for name in ("Size", "EntryPrice", "ExitPrice", "Commission")]
+    columns = [trades[name].to_numpy(dtype=float) for name in ("Size", "EntryPrice", "ExitPrice")]
+    columns.append(np.zeros(len(trades)) if OLD else trades["Commission"].to_numpy(dtype=float))
     places = [trades[name].astype(int).tolist() for name in ("EntryBar", "ExitBar")]
     strategy = stats["_strategy"]
     results = _native._compute_statistics(

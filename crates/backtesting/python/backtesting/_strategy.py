@@ -7,7 +7,18 @@ from itertools import chain
 import numpy as np
 
 from . import _native
+from ._rules import OLD
 from ._util import _Indicator, is_frame, short_name
+
+
+class _Orders(tuple):
+    """Pending orders of version 0.3, that can be cancelled together."""
+
+    def cancel(self):
+        """Cancels all but those that depend on trades."""
+        for order in self:
+            if not order.is_contingent:
+                order.cancel()
 
 
 class Strategy(_native.Strategy, metaclass=ABCMeta):
@@ -36,11 +47,23 @@ class Strategy(_native.Strategy, metaclass=ABCMeta):
             setattr(self, name, value)
         return params
 
+    if OLD:
+
+        @property
+        def orders(self):
+            """Pending orders, first examined first."""
+            return _Orders(super().orders)
+
     def I(self, func, *args, name=None, plot=True, overlay=None, color=None, scatter=False, **kwargs):  # noqa: E743
         """Declares an indicator: `func(*args, **kwargs)`, one value or one row of values for each bar. In `next`
         it ends at the current bar. Bars before its first value are left out of the simulation."""
         arguments = filter(None, map(short_name, chain(args, kwargs.values())))
-        label = _call_text(short_name(func), list(arguments)) if name is None else name
+        if name is None:
+            label = _call_text(short_name(func), list(arguments))
+        elif OLD or isinstance(name, str):
+            label = _filled(name, args, kwargs)
+        else:
+            label = type(name)(_filled(one, args, kwargs) for one in name)
         try:
             value = func(*args, **kwargs)
         except Exception as error:
@@ -70,6 +93,11 @@ class Strategy(_native.Strategy, metaclass=ABCMeta):
     @abstractmethod
     def next(self):
         """Trades; asked on every bar, data and indicators end at it."""
+
+
+def _filled(name, args, kwargs):
+    """A name whose places in braces stand for the indicator's arguments."""
+    return name.format(*map(short_name, args), **{key: short_name(value) for key, value in kwargs.items()})
 
 
 def _call_text(name, arguments):
@@ -104,7 +132,7 @@ def warmup_bars(strategy):
     """The first bar on which every indicator has a value."""
     bars = 0
     for _, indicator in indicators_of(strategy):
-        if indicator._opts.get("scatter"):
+        if indicator._opts.get("scatter") and not OLD:
             continue
         known = ~np.isnan(np.atleast_2d(np.asarray(indicator, dtype=float)))
         # A row without any value counts as none.

@@ -3,11 +3,13 @@
 import contextlib
 import inspect
 import warnings
+from numbers import Number
 
 import numpy as np
 
 from . import _native
 from ._native import Order, Position, Trade  # noqa: F401
+from ._rules import OLD
 from ._signals import signals_of
 from ._strategy import Strategy, indicators_of, warmup_bars
 from ._util import _Array, _Data, _Indicator, columns_of  # noqa: F401
@@ -19,7 +21,7 @@ for _kind in (_Broker, Order, Position, Strategy, Trade):
 
 class Backtest:
     """Runs `strategy`, a class derived from `Strategy`, on `data`, a frame with Open, High, Low, Close and, if known,
-    Volume. Sizes, commissions and order rules are those of backtesting.py 0.6.6."""
+    Volume. Sizes, commissions and order rules are those of backtesting.py 0.6.6, or 0.3.3."""
 
     def __init__(
         self,
@@ -35,6 +37,34 @@ class Backtest:
         exclusive_orders=False,
         finalize_trades=False,
     ):
+        self._set_up(
+            data, strategy, cash=cash, spread=spread, commission=commission, margin=margin,
+            trade_on_close=trade_on_close, hedging=hedging, exclusive_orders=exclusive_orders,
+            finalize_trades=finalize_trades,
+        )
+
+    if OLD:
+
+        def __init__(  # noqa: F811
+            self,
+            data,
+            strategy,
+            *,
+            cash=10_000,
+            commission=0.0,
+            margin=1.0,
+            trade_on_close=False,
+            hedging=False,
+            exclusive_orders=False,
+        ):
+            self._set_up(
+                data, strategy, cash=cash, spread=0.0, commission=commission, margin=margin,
+                trade_on_close=trade_on_close, hedging=hedging, exclusive_orders=exclusive_orders,
+                finalize_trades=False,
+            )
+
+    def _set_up(self, data, strategy, *, cash, spread, commission, margin, trade_on_close, hedging, exclusive_orders,
+                finalize_trades):
         if not (inspect.isclass(strategy) and issubclass(strategy, Strategy)):
             raise TypeError("`strategy` must be a Strategy sub-type")
         self._data = prepare(data, cash)
@@ -137,16 +167,16 @@ def prepare(data, cash):
     if np.any(data["Close"] > cash):
         warnings.warn(
             "Some prices are larger than initial cash value. Note that fractional trading is not supported by this "
-            "class. If you want to trade Bitcoin, increase initial cash, or trade μBTC or satoshis instead (see e.g. "
-            "class `backtesting.lib.FractionalBacktest`.",
-            stacklevel=3,
+            "class. If you want to trade Bitcoin, increase initial cash, or trade μBTC or satoshis instead"
+            + ("." if OLD else " (see e.g. class `backtesting.lib.FractionalBacktest`."),
+            stacklevel=4,
         )
     if not data.index.is_monotonic_increasing:
-        warnings.warn("Data index is not sorted in ascending order. Sorting.", stacklevel=3)
+        warnings.warn("Data index is not sorted in ascending order. Sorting.", stacklevel=4)
         data = data.sort_index()
     if not isinstance(data.index, pd.DatetimeIndex):
         warnings.warn(
-            "Data index is not datetime. Assuming simple periods, but `pd.DateTimeIndex` is advised.", stacklevel=3
+            "Data index is not datetime. Assuming simple periods, but `pd.DateTimeIndex` is advised.", stacklevel=4
         )
     return data
 
@@ -164,7 +194,13 @@ def check_account(*, cash, commission, margin, **_others):
     """Raises what the original raises for settings outside their range."""
     assert cash > 0, f"cash should be > 0, is {cash}"
     assert 0 < margin <= 1, f"margin should be between 0 and 1, is {margin}"
-    if callable(commission):
+    if OLD:
+        if not isinstance(commission, Number):
+            raise TypeError(
+                "`commission` must be a float value, percent of entry order price (version 0.3.3 has neither fixed "
+                "commissions nor functions)"
+            )
+    elif callable(commission):
         return
     if isinstance(commission, (str, bytes)) or not isinstance(commission, (tuple, list, int, float, np.number)):
         raise TypeError(

@@ -6,6 +6,7 @@ from numbers import Number
 import numpy as np
 
 from . import _native
+from ._rules import OLD
 from ._signals import SignalStrategy, TrailingStrategy
 from ._strategy import Strategy
 from ._util import _Array, short_name
@@ -162,9 +163,11 @@ def random_ohlc_data(example_data, *, frac=1.0, random_state=None):
         yield frame
 
 
-from ._many import FractionalBacktest, MultiBacktest  # noqa: E402
-
 __all__ = [
     "OHLCV_AGG", "TRADES_AGG", "barssince", "cross", "crossover", "plot_heatmaps", "quantile", "compute_stats",
-    "resample_apply", "random_ohlc_data", "SignalStrategy", "TrailingStrategy", "FractionalBacktest", "MultiBacktest",
+    "resample_apply", "random_ohlc_data", "SignalStrategy", "TrailingStrategy",
 ]
+if not OLD:
+    from ._many import FractionalBacktest, MultiBacktest  # noqa: F401
+
+    __all__ += ["FractionalBacktest", "MultiBacktest"]

@@ -1,6 +1,7 @@
 """Runs a folder of strategy scripts with both engines and compares what came out.
 
-    python corpus.py SCRIPTS --data BARS.csv --ours FOLDER [--original PYTHON] [--keep FOLDER] [--sample N]
+    python corpus.py SCRIPTS --data BARS.csv --ours FOLDER [--original PYTHON] [--rules backtesting_py_0_3]
+                     [--keep FOLDER] [--sample N]
 
 Each script runs as it is, in a process of its own forked from one that has the imports done; whatever CSV it reads is
 replaced by the one given, with the columns it has. Recorded are the statistics, trades and equity of every run it asks
@@ -28,7 +29,23 @@ PR_SET_CHILD_SUBREAPER = 36
 # Address space of a script: a machine shared with others must not run out of memory.
 MEMORY_BYTES = 8 << 30
 libc = ctypes.CDLL(None)
+#: The original's version by the name of its rules.
+VERSIONS = {"backtesting_py": "0.6.", "backtesting_py_0_3": "0.3."}
 FENCE = re.compile(r"```(?:python)?\n(.*?)(?:```|\Z)", re.S)
+
+
+def is_old():
+    """Whether the library that is imported is of version 0.3, or follows it."""
+    import backtesting
+
+    return backtesting.__version__.startswith("0.3.")
+
+
+def demand_version(rules):
+    import backtesting
+
+    if not backtesting.__version__.startswith(VERSIONS[rules]):
+        sys.exit(f"{rules}: {backtesting.__file__} is of version {backtesting.__version__}")
 
 
 def main():
@@ -37,6 +54,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="bars that scripts read instead of their own file")
     parser.add_argument("--ours", type=Path, required=True, help="folder that holds our package `backtesting`")
     parser.add_argument("--original", default=sys.executable, help="Python that has backtesting.py installed")
+    parser.add_argument("--rules", choices=VERSIONS, default="backtesting_py", help="the version that is compared")
     parser.add_argument("--keep", type=Path, default=Path("parity"), help="folder for the records")
     parser.add_argument("--sample", type=int, default=0, help="this many scripts, by a seed; 0 for all")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds a script may take")
@@ -83,10 +101,10 @@ def run_all(options, engine):
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")
     environment.pop("PYTHONPATH", None)
     if engine == "ours":
-        environment["PYTHONPATH"] = str(options.ours.resolve())
+        environment.update(PYTHONPATH=str(options.ours.resolve()), BACKTESTING_RULES=options.rules)
     command = [options.original, __file__, str(options.scripts), "--data", str(options.data), "--ours",
                str(options.ours), "--keep", str(options.keep), "--sample", str(options.sample), "--limit",
-               str(options.limit), "--work", engine]
+               str(options.limit), "--rules", options.rules, "--work", engine]
     if options.again:
         command.append("--again")
     slots = [subprocess.Popen([*command, "--slot", str(k)], env=environment) for k in range(2)]
@@ -108,6 +126,7 @@ def work(options, scripts):
         except ImportError:
             pass
     is_ours = hasattr(backtesting, "__engine__")
+    demand_version(options.rules)
     if is_ours != (options.work == "ours"):
         sys.exit(f"{options.work}: imported {backtesting.__file__}")
     warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
 """Random accounts and orders, driven through Python on both engines; everything a strategy can see is compared.
 
-    python fuzz.py --ours FOLDER [--original PYTHON] [--seeds 0:200]
+    python fuzz.py --ours FOLDER [--original PYTHON] [--rules backtesting_py_0_3] [--seeds 0:200]
 """
 
 import argparse
@@ -16,18 +16,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from corpus import differences, plain, same  # noqa: E402
+from corpus import VERSIONS, demand_version, differences, is_old, plain, same  # noqa: E402
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ours", type=Path, required=True, help="folder that holds our package `backtesting`")
     parser.add_argument("--original", default=sys.executable, help="Python that has backtesting.py installed")
+    parser.add_argument("--rules", choices=VERSIONS, default="backtesting_py", help="the version that is compared")
     parser.add_argument("--seeds", default="0:200", help="first and one past the last")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     seeds = range(*map(int, options.seeds.split(":")))
     if options.work:
+        demand_version(options.rules)
         results = {seed: scenario(seed) for seed in seeds}
         Path(options.work).write_bytes(pickle.dumps(results))
         return 0
@@ -40,8 +42,9 @@ def main():
 def run(options, engine, file):
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     if engine == "ours":
-        environment["PYTHONPATH"] = str(options.ours.resolve())
+        environment.update(PYTHONPATH=str(options.ours.resolve()), BACKTESTING_RULES=options.rules)
     command = [options.original, "-W", "ignore", __file__, "--ours", str(options.ours), "--seeds", options.seeds]
+    command += ["--rules", options.rules]
     subprocess.run([*command, "--work", str(file)], env=environment, check=True)
     return file
 
@@ -95,12 +98,17 @@ def market(rng):
 def account(rng, price):
     relative = rng.choice([0.0, 0.001, 0.02, -0.0005])
     commission = rng.choice([relative, (rng.choice([0, 1.0, 5.0]), abs(relative)), lambda q, p: 1 + abs(q) * p * 0.001])
-    return {
+    settings = {
         "cash": price * rng.choice([3.5, 40, 1000]), "spread": rng.choice([0.0, 0.0, 0.001, 0.01]),
         "commission": commission, "margin": rng.choice([1, 1, 0.5, 0.1, 0.02]),
         "trade_on_close": rng.random() < 0.3, "hedging": rng.random() < 0.3,
         "exclusive_orders": rng.random() < 0.3, "finalize_trades": rng.random() < 0.5,
     }
+    if is_old():
+        # What version 0.3 knows.
+        settings["commission"] = relative
+        del settings["spread"], settings["finalize_trades"]
+    return settings
 
 
 def scenario(seed):
@@ -175,7 +183,7 @@ def act(strategy, rng, log):
                 options["sl"] = reference * (1 - away * rng.uniform(-0.002, 0.05))
             if rng.random() < 0.5:
                 options["tp"] = reference * (1 + away * rng.uniform(-0.002, 0.05))
-            if rng.random() < 0.2:
+            if rng.random() < 0.2 and not is_old():
                 options["tag"] = rng.choice(["a", 7, ("t", 1)])
             getattr(strategy, kind)(**options)
         elif kind == "close":

@@ -26,6 +26,11 @@ impl Sim<'_> {
     /// Marked value of the position less what its trades cost. This order of operations is the
     /// original's: its last bits decide whether an equity counts as back at its peak.
     pub(super) fn unrealised(&self) -> f64 {
+        if self.config.rules.sums_profits_by_trade {
+            let mark = self.mark();
+            let profit = |t: &SimTrade| t.size * (mark - t.entry_price);
+            return self.open.iter().fold(0.0, |sum, id| sum + profit(self.trade(*id)));
+        }
         let (mut size, mut cost) = (0.0, 0.0);
         for id in &self.open {
             let t = self.trade(*id);

@@ -1,4 +1,4 @@
-//! The broker and statistics of backtesting.py 0.6.6, bar by bar.
+//! The broker and statistics of backtesting.py, bar by bar: version 0.6.6, or 0.3.3 where [`Config::rules`] say so.
 //!
 //! Strategies written for that library expect its order queue, its look-aheads and its quirks; this is
 //! the same simulation, trade for trade. A front end drives it:
@@ -24,7 +24,7 @@
 //! # Ok::<(), springtide_engine::backtesting_py::ConfigError>(())
 //! ```
 //!
-//! What is deliberately odd, because the original is:
+//! What is deliberately odd, because the original is (in version 0.6.6; [`Rules`] says what 0.3.3 does otherwise):
 //!
 //! - Equity and margin are marked at the close of the bar whose orders are being filled.
 //! - An order's size below one is a share of the available margin; one is one unit. Units are whole.
@@ -41,6 +41,7 @@ mod fractional;
 mod order;
 mod periods;
 mod queue;
+mod rules;
 mod sim;
 mod stats;
 
@@ -49,5 +50,6 @@ pub use order::{
     Commission, Config, ConfigError, Exit, FULL_SIZE, Notice, Order, OrderError, OrderId, OrderRequest,
     SimTrade, TradeId,
 };
+pub use rules::Rules;
 pub use sim::{Position, Sim, Step};
 pub use stats::{Episode, IndexKind, Span, StatValue, Stats};

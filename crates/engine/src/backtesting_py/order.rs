@@ -1,5 +1,6 @@
 //! Settings, orders and trades.
 
+use super::rules::Rules;
 use crate::{broker::NameId, trade::ExitReason};
 
 /// The size of an order that names none: all but the last bit of the available margin.
@@ -60,6 +61,8 @@ pub struct Config {
     pub exclusive_orders: bool,
     /// Close what is open at the end.
     pub finalize_trades: bool,
+    /// Which version's answers.
+    pub rules: Rules,
 }
 
 impl Default for Config {
@@ -74,6 +77,7 @@ impl Default for Config {
             hedging: false,
             exclusive_orders: false,
             finalize_trades: false,
+            rules: Rules::default(),
         }
     }
 }
@@ -93,10 +97,34 @@ pub enum ConfigError {
     /// The fixed commission must not be negative.
     #[error("fixed commission is {0}: give an amount of 0 or above")]
     FixedCommission(f64),
+    /// This version knows no spread but its commission.
+    #[error("spread is {0}: version {1} has none beside its commission, which is one; leave it out")]
+    Spread(f64, &'static str),
+    /// This version's commission is a share of the price.
+    #[error("version {0} takes a commission as a share of the price, for example 0.001")]
+    CommissionKind(&'static str),
 }
 
 impl Config {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    /// The settings as the broker works with them: checked, and a commission that moves entries made the spread that
+    /// it is.
+    pub(super) fn settled(mut self) -> Result<Self, ConfigError> {
+        self.check()?;
+        let rules = &self.rules;
+        self.finalize_trades |= rules.always_finalizes;
+        if rules.commission_moves_entries {
+            if self.spread != 0.0 {
+                return Err(ConfigError::Spread(self.spread, rules.version));
+            }
+            let Commission::Relative(share) = self.commission else {
+                return Err(ConfigError::CommissionKind(rules.version));
+            };
+            (self.spread, self.commission) = (share, Commission::Relative(0.0));
+        }
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
         if self.cash.is_nan() || self.cash <= 0.0 {
             return Err(ConfigError::Cash(self.cash));
         }

@@ -38,9 +38,11 @@ impl Period {
         Self { step, ticks_per_ms }
     }
 
-    pub fn bins(&self, time: &[i64]) -> Bins {
+    /// Bins as long as the period, or days whatever it is.
+    pub fn bins(&self, time: &[i64], follow: bool) -> Bins {
         let day = (DAY_MS * self.ticks_per_ms) as f64;
-        let (rule, per_year) = match self.step.map(|step| (step / day).floor() as i64) {
+        let days = self.step.filter(|_| follow).map(|step| (step / day).floor() as i64);
+        let (rule, per_year) = match days {
             Some(7) => (Rule::Week, 52.0),
             Some(31) => (Rule::Month, 12.0),
             Some(365) => (Rule::Year, 1.0),

@@ -36,7 +36,8 @@ impl Sim<'_> {
 
     fn place(&mut self, r: OrderRequest, sign: f64) -> Result<OrderId, OrderError> {
         let share = r.size > 0.0 && r.size < 1.0;
-        let whole = r.size >= 1.0 && r.size.fract() == 0.0;
+        let units = if self.config.rules.takes_negative_sizes { r.size.abs() } else { r.size };
+        let whole = units >= 1.0 && units.fract() == 0.0;
         if !share && !whole {
             return Err(OrderError::Size(r.size));
         }
@@ -133,7 +134,7 @@ impl Sim<'_> {
         id
     }
 
-    /// Replaces the trade's stop loss; none (or zero) removes it. A price on the wrong side is taken and fires.
+    /// Replaces the trade's stop loss; none removes it. A price on the wrong side is taken and fires.
     pub fn set_sl(&mut self, trade: TradeId, price: Option<f64>) -> Result<(), OrderError> {
         let price = level(price)?;
         if let Some(old) = self.trade(trade).sl_order {
@@ -145,7 +146,7 @@ impl Sim<'_> {
         Ok(())
     }
 
-    /// Replaces the trade's take profit; none (or zero) removes it.
+    /// Replaces the trade's take profit; none removes it.
     pub fn set_tp(&mut self, trade: TradeId, price: Option<f64>) -> Result<(), OrderError> {
         let price = level(price)?;
         if let Some(old) = self.trade(trade).tp_order {
@@ -166,7 +167,11 @@ impl Sim<'_> {
     pub(super) fn place_take_profit(&mut self, trade: TradeId, price: f64) {
         let order = self.closing_order(trade, Some(price), None);
         self.trades[trade.0 as usize].tp_order = Some(order);
-        self.queue.push(order);
+        if self.config.rules.targets_join_front {
+            self.queue.insert(0, order);
+        } else {
+            self.queue.push(order);
+        }
     }
 
     fn closing_order(&mut self, trade: TradeId, limit: Option<f64>, stop: Option<f64>) -> OrderId {
@@ -187,12 +192,17 @@ impl Sim<'_> {
         place.is_some()
     }
 
-    /// True for an order that is its trade's current stop loss or take profit.
+    /// True for an order that depends on its trade: the current stop loss or take profit, under some rules every
+    /// closing order.
     pub fn is_contingent(&self, id: OrderId) -> bool {
-        self.order(id).parent.is_some_and(|trade| {
-            let t = self.trade(trade);
-            t.sl_order == Some(id) || t.tp_order == Some(id)
-        })
+        let parent = self.order(id).parent;
+        parent.is_some_and(|t| self.config.rules.closes_are_contingent || self.is_bracket(id, t))
+    }
+
+    /// True for the trade's current stop loss or take profit.
+    pub fn is_bracket(&self, id: OrderId, trade: TradeId) -> bool {
+        let t = self.trade(trade);
+        t.sl_order == Some(id) || t.tp_order == Some(id)
     }
 
     /// Examines the pending orders against the current bar, again and again while a fill asks for it.
@@ -222,16 +232,18 @@ impl Sim<'_> {
         let order = *self.order(id);
         let long = order.size > 0.0;
         let stop = order.stop;
+        let reaching = self.config.rules.reaching_touches;
         if let Some(s) = stop {
-            if !(if long { high >= s } else { low <= s }) {
+            if !touched(if long { (s, high) } else { (low, s) }, reaching) {
                 return None;
             }
             // A touched stop is spent: a stop-limit is a plain limit from here on.
             self.orders[id.0 as usize].stop = None;
         }
-        let delayed = self.config.trade_on_close && !self.is_contingent(id);
+        let follows_close = self.config.rules.brackets_trade_on_close || !self.is_contingent(id);
+        let delayed = self.config.trade_on_close && follows_close;
         if let Some(limit) = order.limit {
-            let price = limit_price(long, limit, stop, (open, high, low))?;
+            let price = limit_price(long, limit, stop, (open, high, low), reaching)?;
             return Some(Fill { price, stamp: i, stop, market: false });
         }
         let base = if delayed { self.bars.close[i - 1] } else { open };
@@ -250,11 +262,11 @@ impl Sim<'_> {
         if t.exit.is_none() {
             self.reduce_trade(trade, quantity, true, fill.exit(self.closing_reason(id, &t)));
         }
-        if self.trade(trade).sl_order == Some(id) {
+        if self.config.rules.keeps_filled_stops && self.trade(trade).sl_order == Some(id) {
             self.orders[id.0 as usize].stop = fill.stop;
         }
         // Closing the trade took its brackets away; one set after its end is still here.
-        if self.unqueue(id) && t.exit.is_some() && self.is_contingent(id) {
+        if self.unqueue(id) && t.exit.is_some() && self.is_bracket(id, trade) {
             self.notices.push(Notice::OrderOfClosedTrade { bar: self.now, order: id });
         }
     }
@@ -343,7 +355,8 @@ impl Sim<'_> {
         } else {
             (order.tp.is_some_and(|tp| tp >= low), order.sl.is_some_and(|sl| sl <= high))
         };
-        if fill.stop.is_some() && order.limit.is_none() && tp_inside && !sl_inside {
+        let stopped_in = fill.stop.is_some() && order.limit.is_none();
+        if self.config.rules.targets_act_on_stop_entries && stopped_in && tp_inside && !sl_inside {
             return true;
         }
         if tp_inside || sl_inside {
@@ -354,7 +367,7 @@ impl Sim<'_> {
 }
 
 fn level(price: Option<f64>) -> Result<Option<f64>, OrderError> {
-    match truthy(price) {
+    match price {
         Some(p) if !(p > 0.0 && p < f64::INFINITY) => Err(OrderError::Level(p)),
         level => Ok(level),
     }
@@ -365,17 +378,28 @@ fn truthy(price: Option<f64>) -> Option<f64> {
     price.filter(|p| *p != 0.0)
 }
 
+/// Whether the one price lies below the other, or `reaching` it is enough.
+fn touched((below, above): (f64, f64), reaching: bool) -> bool {
+    below < above || reaching && below == above
+}
+
 /// Fill price of a limit order on the bar `(open, high, low)`, `stop` being a stop price touched on it.
 /// None when not touched, or when it must have been touched before the stop was.
-fn limit_price(long: bool, limit: f64, stop: Option<f64>, bar: (f64, f64, f64)) -> Option<f64> {
+fn limit_price(
+    long: bool,
+    limit: f64,
+    stop: Option<f64>,
+    bar: (f64, f64, f64),
+    reaching: bool,
+) -> Option<f64> {
     let (open, high, low) = bar;
     let from = stop.unwrap_or(open);
     if long {
-        let before = stop.is_some_and(|s| limit <= s);
-        (low <= limit && !before).then(|| from.min(limit))
+        let before = stop.is_some_and(|s| touched((limit, s), reaching));
+        (touched((low, limit), reaching) && !before).then(|| from.min(limit))
     } else {
-        let before = stop.is_some_and(|s| limit >= s);
-        (high >= limit && !before).then(|| from.max(limit))
+        let before = stop.is_some_and(|s| touched((s, limit), reaching));
+        (touched((limit, high), reaching) && !before).then(|| from.max(limit))
     }
 }
 
@@ -410,12 +434,17 @@ mod tests {
     #[test]
     fn limits_improve_through_gaps_and_wait_behind_stops() {
         let bar = (10.0, 12.0, 8.0);
-        assert_eq!(limit_price(true, 11.0, None, bar), Some(10.0));
-        assert_eq!(limit_price(true, 9.0, None, bar), Some(9.0));
-        assert_eq!(limit_price(true, 7.0, None, bar), None);
-        assert_eq!(limit_price(true, 9.0, Some(11.0), bar), None);
-        assert_eq!(limit_price(true, 11.5, Some(11.0), bar), Some(11.0));
-        assert_eq!(limit_price(false, 9.0, None, bar), Some(10.0));
-        assert_eq!(limit_price(false, 11.0, Some(9.0), bar), None);
+        assert_eq!(limit_price(true, 11.0, None, bar, true), Some(10.0));
+        assert_eq!(limit_price(true, 9.0, None, bar, true), Some(9.0));
+        assert_eq!(limit_price(true, 7.0, None, bar, true), None);
+        assert_eq!(limit_price(true, 9.0, Some(11.0), bar, true), None);
+        assert_eq!(limit_price(true, 11.5, Some(11.0), bar, true), Some(11.0));
+        assert_eq!(limit_price(false, 9.0, None, bar, true), Some(10.0));
+        assert_eq!(limit_price(false, 11.0, Some(9.0), bar, true), None);
+        // A level that the bar just reaches, and a limit at its own stop.
+        assert_eq!(limit_price(true, 8.0, None, bar, true), Some(8.0));
+        assert_eq!(limit_price(true, 8.0, None, bar, false), None);
+        assert_eq!(limit_price(true, 11.0, Some(11.0), bar, true), None);
+        assert_eq!(limit_price(true, 11.0, Some(11.0), bar, false), Some(11.0));
     }
 }

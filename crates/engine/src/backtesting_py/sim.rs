@@ -23,7 +23,7 @@ pub struct Position {
     pub size: f64,
     /// Profit before the exits' commission, money.
     pub pl: f64,
-    /// Profit in percent of the entries' value.
+    /// Profit in percent of the entries' value; a fraction where the rules say so.
     pub pl_pct: f64,
 }
 
@@ -53,7 +53,7 @@ pub struct Sim<'a> {
 impl<'a> Sim<'a> {
     /// An account before its first bar.
     pub fn new(bars: BarsView<'a>, config: Config) -> Result<Self, ConfigError> {
-        config.check()?;
+        let config = config.settled()?;
         Ok(Self {
             leverage: 1.0 / config.margin,
             cash: config.cash,
@@ -107,10 +107,14 @@ impl<'a> Sim<'a> {
     /// then fills the equity before the first step. Called once, after the last step.
     pub fn finish(&mut self) {
         if self.config.finalize_trades && !self.ruined && self.stepped {
-            // Each order goes to the front, so they fill in the order the trades were opened.
-            for k in (0..self.open.len()).rev() {
-                self.queue_close(self.open[k], 1.0);
+            // Each order goes to the front: the last one given fills first.
+            let mut open = self.open.clone();
+            if !self.config.rules.finalizes_latest_first {
+                open.reverse();
             }
+            open.into_iter().for_each(|trade| {
+                self.queue_close(trade, 1.0);
+            });
             self.step_broker(self.bars.len() - 1);
         }
         let first = self.equity.iter().copied().find(|e| !e.is_nan()).unwrap_or(self.config.cash);
@@ -169,9 +173,21 @@ impl<'a> Sim<'a> {
     pub fn position(&self) -> Position {
         let open = || self.open.iter().map(|id| self.trade(*id));
         let pl = self.unrealised();
-        let invested: f64 = open().map(|t| t.size.abs() * t.entry_price).sum();
-        let pl_pct = if invested > 0.0 { pl / invested * 100.0 } else { 0.0 };
+        let pl_pct = if self.config.rules.weighs_profit_by_units {
+            self.profit_by_units()
+        } else {
+            let invested: f64 = open().map(|t| t.size.abs() * t.entry_price).sum();
+            if invested > 0.0 { pl / invested * 100.0 } else { 0.0 }
+        };
         Position { size: open().map(|t| t.size).sum(), pl, pl_pct }
+    }
+
+    /// Profit of the open trades, a fraction, weighted by their units; NaN without any.
+    fn profit_by_units(&self) -> f64 {
+        let (open, mark) = (self.open.iter().map(|id| self.trade(*id)), self.mark());
+        let units: f64 = open.clone().map(|t| t.size.abs()).sum();
+        let profit = |t: &SimTrade| 1f64.copysign(t.size) * (mark / t.entry_price - 1.0);
+        open.map(|t| profit(t) * (t.size.abs() / units)).sum()
     }
 
     /// Pending orders, first examined first.
@@ -232,7 +248,17 @@ impl<'a> Sim<'a> {
     /// As [`stats`](Self::stats) for another kind of index and a yearly risk-free rate (a fraction).
     pub fn stats_with(&self, warmup: usize, index: IndexKind, risk_free_rate: f64) -> Stats {
         let trades: Vec<SimTrade> = self.closed_trades().copied().collect();
-        Stats::compute(&self.bars, index, self.bars.time, &self.equity, &trades, warmup, risk_free_rate)
+        let rules = self.config.rules;
+        Stats::compute(
+            &self.bars,
+            index,
+            self.bars.time,
+            &self.equity,
+            &trades,
+            warmup,
+            risk_free_rate,
+            rules,
+        )
     }
 
     /// The equity track as the engine's metrics take it.

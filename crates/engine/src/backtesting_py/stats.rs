@@ -4,7 +4,7 @@
 //! returns, annual figures compound a geometric mean, and undefined values are NaN.
 
 use super::{
-    SimTrade,
+    Rules, SimTrade,
     periods::{self, Period},
 };
 use springtide_domain::BarsView;
@@ -102,6 +102,8 @@ pub struct Stats {
     pub kelly_criterion: f64,
     /// Drawdown episodes in time order.
     pub episodes: Vec<Episode>,
+    /// Which version's definitions.
+    pub rules: Rules,
 }
 
 impl Stats {
@@ -155,9 +157,10 @@ impl Stats {
         trades: &[SimTrade],
         warmup: usize,
         risk_free_rate: f64,
+        rules: Rules,
     ) -> Self {
         assert!(!bars.is_empty() && equity.len() == bars.len(), "one equity per bar, at least one bar");
-        let mut stats = Self::blank(bars, index);
+        let mut stats = Self::blank(bars, index, rules);
         let period = Period::of(bars.time, index.ticks_per_ms().unwrap_or(1));
         stats.put_account(bars, equity, warmup);
         stats.put_drawdowns(bars, equity, &period);
@@ -167,7 +170,7 @@ impl Stats {
         stats
     }
 
-    fn blank(bars: &BarsView<'_>, index: IndexKind) -> Self {
+    fn blank(bars: &BarsView<'_>, index: IndexKind, rules: Rules) -> Self {
         let (nan, none) = (f64::NAN, Span::Number(f64::NAN));
         Self {
             index,
@@ -203,6 +206,7 @@ impl Stats {
             sqn: nan,
             kelly_criterion: nan,
             episodes: Vec::new(),
+            rules,
         }
     }
 
@@ -211,7 +215,8 @@ impl Stats {
         self.equity_final = last;
         self.equity_peak = equity.iter().copied().fold(f64::NAN, f64::max);
         self.return_pct = (last - first) / first * 100.0;
-        if let Some(&from) = bars.close.get(warmup) {
+        let held_from = if self.rules.holds_from_warmup { warmup } else { 0 };
+        if let Some(&from) = bars.close.get(held_from) {
             self.buy_and_hold_return_pct = (bars.close[bars.len() - 1] - from) / from * 100.0;
         }
     }
@@ -236,9 +241,14 @@ impl Stats {
     fn put_annual(&mut self, wall: &[i64], equity: &[f64], period: &Period, risk_free_rate: f64) {
         let mut annual = 0.0;
         if let Some(ticks_per_ms) = self.index.ticks_per_ms() {
-            let bins = period.bins(wall);
+            let bins = period.bins(wall, self.rules.bins_follow_period);
             let returns = periods::returns(bins.rule, wall, ticks_per_ms, equity);
-            let (n, growth) = (bins.per_year, geometric_mean(&returns) + 1.0);
+            let mean_growth = if self.rules.first_bin_left_out {
+                geometric_mean(&returns)
+            } else {
+                geometric_mean(&[&[f64::NAN], &*returns].concat())
+            };
+            let (n, growth) = (bins.per_year, mean_growth + 1.0);
             annual = growth.powf(n) - 1.0;
             let spread = (variance(&returns) + growth.powi(2)).powf(n) - growth.powf(2.0 * n);
             self.volatility_ann_pct = spread.sqrt() * 100.0;
@@ -249,6 +259,13 @@ impl Stats {
         }
         self.return_ann_pct = annual * 100.0;
         self.calmar_ratio = annual / nonzero(-self.max_drawdown_pct / 100.0);
+        if self.rules.ratios_end_at_zero {
+            for ratio in [&mut self.sharpe_ratio, &mut self.sortino_ratio, &mut self.calmar_ratio] {
+                if *ratio < 0.0 {
+                    *ratio = 0.0;
+                }
+            }
+        }
     }
 
     fn compound_growth(&self, equity: &[f64], ticks_per_ms: i64) -> f64 {
@@ -355,11 +372,11 @@ impl Stats {
             Number(self.sqn),
             Number(self.kelly_criterion),
         ];
-        let shown = |name: &str| match name {
+        let shown = |name: &&str| match *name {
             "Commissions [$]" => self.commissions != 0.0,
             "CAGR [%]" => self.index != IndexKind::Number,
             _ => true,
-        };
+        } && !self.rules.rows_left_out.contains(name);
         Self::NAMES.iter().copied().zip(values).filter(|(name, _)| shown(name)).collect()
     }
 }
