@@ -66,6 +66,11 @@ impl Account {
         &self.bars
     }
 
+    /// The cash is what it was given as.
+    fn is_untouched(&self) -> bool {
+        !self.cash_was_set && self.sim.open_trades().is_empty() && self.sim.closed_ids().is_empty()
+    }
+
     /// The tag of an order or trade.
     pub fn tag(&self, py: Python<'_>, tag: Option<NameId>) -> Py<PyAny> {
         tag.map_or_else(|| py.None(), |id| self.tags[id.0 as usize].clone_ref(py))
@@ -161,15 +166,21 @@ impl Broker {
     /// Equity at the current bar's close, money.
     #[getter]
     pub fn equity(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let equity = self.account.read()?.sim.equity_now();
-        numpy::float(py, equity)
+        let account = self.account.read()?;
+        if rules().sums_profits_by_trade && account.is_untouched() {
+            return Ok(self.initial_cash.clone_ref(py));
+        }
+        numpy::float(py, account.sim.equity_now())
     }
 
     /// What may still be put at risk, before leverage, money.
     #[getter]
     fn margin_available(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let margin = self.account.read()?.sim.margin_available();
-        numpy::float(py, margin)
+        let account = self.account.read()?;
+        if rules().sums_profits_by_trade && account.is_untouched() {
+            return Ok(self.initial_cash.clone_ref(py));
+        }
+        numpy::float(py, account.sim.margin_available())
     }
 
     /// Close of the current bar.
@@ -183,10 +194,10 @@ impl Broker {
     #[getter(_cash)]
     fn cash(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let account = self.account.read()?;
-        if !account.cash_was_set
-            && account.sim.open_trades().is_empty()
-            && account.sim.closed_ids().is_empty()
-        {
+        // Where entries cost no cash, it is as it was given until the first trade is closed.
+        let kept =
+            rules().commission_moves_entries && !account.cash_was_set && account.sim.closed_ids().is_empty();
+        if kept || account.is_untouched() {
             return Ok(self.initial_cash.clone_ref(py));
         }
         numpy::float(py, account.sim.cash())

@@ -259,6 +259,7 @@ def old_names():
 
     def act(s):
         if len(s.data) == 5:
+            assert repr((s.equity, s._broker.margin_available)) == "(10000, 10000)", "the cash as it was given"
             with raises(TypeError, "unexpected keyword argument 'tag'"):
                 s.buy(size=2, tag="x")
             s.buy(size=2)

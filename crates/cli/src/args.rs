@@ -160,13 +160,14 @@ pub struct BacktestArgs {
     /// Stop a single run after this long: `30s`, `500ms`, `2m`.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::commands::money::duration)]
     pub timeout: std::time::Duration,
-    /// Broker rules: tradingview, backtesting_py, vectorbt, nautilus, backtrader, wickra.
-    #[arg(long, value_name = "NAME", default_value = "tradingview")]
-    pub broker: String,
+    /// Broker rules: tradingview (the default), backtesting_py, vectorbt, nautilus, backtrader, wickra; of Python
+    /// strategies backtesting_py (the default) or backtesting_py_0_3.
+    #[arg(long, value_name = "NAME")]
+    pub broker: Option<String>,
     /// Change one broker rule: KEY=VALUE (`tide rules` lists them).
     #[arg(long = "rule", value_name = "KEY=VALUE")]
     pub rules: Vec<String>,
-    /// Run under every broker preset and report how far the result moves.
+    /// Run under every broker preset (Python strategies: under both versions' rules) and report how far the result moves.
     #[arg(long, conflicts_with_all = ["broker", "rules"])]
     pub rules_spread: bool,
     /// Skip bad rows of data files instead of refusing the file; they are counted.

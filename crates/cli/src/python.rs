@@ -1,6 +1,7 @@
 //! Python as the command line finds it: the interpreter, the sandbox, the library.
 
 use crate::args::{EngineArg, PythonArgs};
+use springtide_engine::backtesting_py::Rules;
 use springtide_lab::{
     LabError,
     python::{PythonEngine, PythonLab},
@@ -36,18 +37,26 @@ impl Python {
         Ok(Self { children, sandbox: sandbox.map_err(usage)?, environment })
     }
 
-    /// Workers for an engine by its name; `rust` is ours.
-    fn engine(&self, name: &str, preload: &[String]) -> Result<PythonEngine, LabError> {
+    /// Workers for an engine by its name, `rust` is ours, and the name of the rules it is to follow.
+    fn engine(&self, name: &str, rules: &str, preload: &[String]) -> Result<PythonEngine, LabError> {
+        let rules =
+            Rules::named(rules).ok_or_else(|| LabError::Usage(format!("no library has rules `{rules}`")))?;
         let engine = match name {
-            "rust" => Engine::Folder(package().ok_or_else(|| LabError::Usage(no_package()))?),
+            "rust" => Engine::Folder {
+                path: package().ok_or_else(|| LabError::Usage(no_package()))?,
+                rules: rules.name.into(),
+            },
             _ => Engine::Original,
         };
         let library = match &engine {
-            Engine::Folder(folder) => format!("springtide's backtesting {}", fingerprint(folder)?),
+            Engine::Folder { path, .. } => format!("springtide's backtesting {}", fingerprint(path)?),
             Engine::Original => {
                 let version = self.environment.packages.get("backtesting");
                 let version =
                     version.ok_or_else(|| LabError::Usage(lacks(&self.environment, &["backtesting"])))?;
+                if series(version) != series(rules.version) {
+                    return Err(LabError::Usage(other_version(&self.environment, version, &rules)));
+                }
                 format!("backtesting {version}")
             }
         };
@@ -60,33 +69,38 @@ impl Python {
         };
         Ok(PythonEngine {
             name: name.into(),
+            rules,
             identity: format!("{library}; {}", self.environment.identity()),
             workers: Workers::new(config),
         })
     }
 
-    /// Everything together. `texts` are the scripts: what they import beyond the usual is imported beforehand.
+    /// Everything together, for each of the rules. `texts` are the scripts: what they import beyond the usual is
+    /// imported beforehand.
     pub fn lab<'t>(
         &self,
         args: &PythonArgs,
+        rules: &[&str],
         texts: impl Iterator<Item = &'t str>,
         workers: usize,
     ) -> Result<PythonLab, LabError> {
         let preload = preload(texts);
         let name = engine_name(args.python_engine);
-        let engine = self.engine(name, &preload)?;
-        let verify = if args.verify_engine {
-            Some(self.engine(if name == "rust" { "original" } else { "rust" }, &preload)?)
-        } else {
-            None
+        let engines = |name: &str| -> Result<Vec<_>, _> {
+            rules.iter().map(|rules| self.engine(name, rules, &preload)).collect()
         };
+        let verify = if args.verify_engine {
+            engines(if name == "rust" { "original" } else { "rust" })?
+        } else {
+            Vec::new()
+        };
+        let engines = engines(name)?;
         if let Some(folder) = &args.plots {
             std::fs::create_dir_all(folder)
                 .map_err(|source| LabError::File { path: folder.clone(), source })?;
         }
-        let all = [Some(&engine), verify.as_ref()];
-        all.into_iter().flatten().try_for_each(|e| e.workers.warm_up(workers)).map_err(usage)?;
-        Ok(PythonLab { engine, verify, plots: args.plots.clone() })
+        engines.iter().chain(&verify).try_for_each(|e| e.workers.warm_up(workers)).map_err(usage)?;
+        Ok(PythonLab { engines, verify, plots: args.plots.clone() })
     }
 
     /// The warning that goes with its sandbox.
@@ -95,10 +109,26 @@ impl Python {
     }
 }
 
-/// A lab for the repetition of a run that an engine of this name has made.
-pub fn again(engine: &str) -> Result<PythonLab, LabError> {
+/// A lab for the repetition of a run that an engine of this name has made under rules of that name.
+pub fn again(engine: &str, rules: &str) -> Result<PythonLab, LabError> {
     let python = Python::find(&PythonArgs::default())?;
-    Ok(PythonLab { engine: python.engine(engine, &[])?, verify: None, plots: None })
+    Ok(PythonLab { engines: vec![python.engine(engine, rules, &[])?], verify: Vec::new(), plots: None })
+}
+
+/// The part of a version whose releases have the same rules.
+fn series(version: &str) -> Vec<&str> {
+    version.split('.').take(2).collect()
+}
+
+fn other_version(environment: &Environment, version: &str, rules: &Rules) -> String {
+    let python = environment.python.display();
+    let other = Rules::ALL.iter().find(|other| series(other.version) == series(version));
+    let or = other.map_or_else(String::new, |other| format!(" or --broker {},", other.name));
+    format!(
+        "{python} has backtesting {version}, and {} are the rules of {}: use --python-engine rust,{or} or name with \
+         --python an interpreter that has that version",
+        rules.name, rules.version
+    )
 }
 
 fn usage(error: impl std::fmt::Display) -> LabError {

@@ -11,14 +11,39 @@ use std::{
 };
 
 fn tide(folder: &Path, python: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tide"))
-        .args(args)
+    program(folder, python, args).output().expect("tide runs")
+}
+
+fn program(folder: &Path, python: &Path, args: &[&str]) -> Command {
+    let mut tide = Command::new(env!("CARGO_BIN_EXE_tide"));
+    tide.args(args)
         .current_dir(folder)
         .env_remove("TIDE_WORKSPACE")
         .env_remove("TIDE_PYTHON_PACKAGE")
-        .env("TIDE_PYTHON", python)
-        .output()
-        .expect("tide runs")
+        .env("TIDE_PYTHON", python);
+    tide
+}
+
+/// Our own package in the folder, where this build has made its library.
+fn package(folder: &Path) -> Option<PathBuf> {
+    let test = std::env::current_exe().expect("own path");
+    let name = format!("{}backtesting_native{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let beside = test.ancestors().skip(1).take(2).map(|place| place.join(&name)).filter(|path| path.exists());
+    let Some(library) = beside.max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok()) else {
+        eprintln!("SKIPPED: {name} is not built: name springtide-backtesting beside this package");
+        return None;
+    };
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backtesting/python/backtesting");
+    let package = folder.join("package/backtesting");
+    std::fs::create_dir_all(&package).expect("a folder");
+    for entry in std::fs::read_dir(sources).expect("the package") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|e| e == "py") {
+            std::fs::copy(&path, package.join(path.file_name().expect("a name"))).expect("a copy");
+        }
+    }
+    std::fs::copy(library, package.join("_native.abi3.so")).expect("a copy of the library");
+    Some(folder.join("package"))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -162,6 +187,93 @@ fn whole_scripts_leave_all_their_runs_and_their_output() {
     let second = all.iter().find(|run| run["python"]["number"] == 1).expect("the second");
     let rerun = run(&["rerun", second["run"].as_str().expect("an id")]);
     assert!(rerun.status.success() && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
+}
+
+/// Return and trades are those that backtesting.py 0.3.3 itself gave for this script and these bars.
+#[test]
+fn scripts_run_under_the_rules_of_version_0_3_where_asked() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    let Some(package) = package(folder.path()) else { return };
+    bars(folder.path());
+    let script = format!("{CROSS}{WHOLE}").replace("tag='up'", "");
+    std::fs::write(folder.path().join("old.py"), script).expect("writes");
+    let run = |args: &[&str]| {
+        program(folder.path(), &python, args)
+            .env("TIDE_PYTHON_PACKAGE", &package)
+            .output()
+            .expect("tide runs")
+    };
+    let batch = ["backtest", "old.py", "--data", "X-USD_15m.csv"];
+    let old = [&batch[..], &["--broker", "backtesting_py_0_3"]].concat();
+    let out = run(&[&old[..], &["--json"]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let all = lines(&out);
+    let first = all.iter().find(|run| run["python"]["number"] == 0).expect("the first");
+    let stats = &first["python"]["stats"];
+    assert_eq!(first["rules"]["name"], "backtesting_py_0_3");
+    assert_eq!((&stats["# Trades"], &first["metrics"]["trades"]), (&10.into(), &10.into()));
+    let near = |value: &Value, want: f64| (value.as_f64().expect("a number") - want).abs() < 1e-9 * want;
+    assert!(near(&stats["Return [%]"], 331.949_015_220_000_15), "{stats}");
+    assert!(near(&stats["Buy & Hold Return [%]"], 24.340_000_000_000_003), "{stats}");
+    assert!(stats.get("CAGR [%]").is_none(), "{stats}");
+    let id = first["run"].as_str().expect("an id");
+    let rerun = run(&["rerun", id]);
+    assert!(rerun.status.success() && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
+    for shown in [run(&["show", id]), run(&["board"])] {
+        assert!(text(&shown.stdout).contains("backtesting_py_0_3"), "{}", text(&shown.stdout));
+    }
+    let report = run(&[&old[..], &["--out", "report.html"]].concat());
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("a report");
+    assert!(page.contains("backtesting_py_0_3"));
+
+    let both = lines(&run(&[&batch[..], &["--rules-spread", "--json"]].concat()));
+    let of = |name: &str| both.iter().filter(|run| run["rules"]["name"] == name).collect::<Vec<_>>();
+    assert_eq!((both.len(), of("backtesting_py").len(), of("backtesting_py_0_3").len()), (4, 2, 2));
+    assert!(of("backtesting_py_0_3").iter().any(|run| run["run"] == id), "the same run");
+    assert!(
+        of("backtesting_py")
+            .iter()
+            .all(|run| near(&run["python"]["stats"]["Buy & Hold Return [%]"], 2.700_916_824_977_294_4))
+    );
+
+    std::fs::write(folder.path().join("new.py"), CROSS).expect("writes");
+    let new =
+        run(&["backtest", "new.py", "--data", "X-USD_15m.csv", "--broker", "backtesting_py_0_3", "--json"]);
+    let fault = &lines(&new)[0]["python"]["fault"];
+    assert_eq!(
+        (&fault["type"], &fault["hint"]["code"]),
+        (&"TypeError".into(), &"later-version".into()),
+        "{fault}"
+    );
+
+    let slippage = run(&[&old[..], &["--slippage", "0.1%"]].concat());
+    assert!(text(&slippage.stderr).contains("its commission is one"), "{}", text(&slippage.stderr));
+    let original = run(&[&old[..], &["--python-engine", "original"]].concat());
+    let told = text(&original.stderr);
+    assert!(original.status.code() == Some(2) && told.contains("are the rules of 0.3.3"), "{told}");
+}
+
+#[test]
+fn rules_that_a_strategy_cannot_have_are_refused() {
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    for (name, script) in [("cross.py", CROSS), ("p.pine", PINE)] {
+        std::fs::write(folder.path().join(name), script).expect("writes");
+    }
+    for (args, told) in [
+        (vec!["cross.py", "--broker", "vectorbt"], "backtesting_py or backtesting_py_0_3"),
+        (vec!["cross.py", "p.pine", "--broker", "tradingview"], "in a batch of their own"),
+        (vec!["p.pine", "--broker", "backtesting_py_0_3"], "are rules of Python strategies"),
+        (vec!["cross.py", "p.pine", "--broker", "backtesting_py_0_3"], "are rules of Python strategies"),
+        (vec!["cross.py", "--rule", "lots=whole"], "changes the broker of Pine strategies"),
+    ] {
+        let args = [&["backtest"], &args[..], &["--data", "X-USD_15m.csv"]].concat();
+        let out = tide(folder.path(), Path::new("/nowhere/python"), &args);
+        assert_eq!(out.status.code(), Some(2), "{args:?}");
+        assert!(text(&out.stderr).contains(told), "{args:?}: {}", text(&out.stderr));
+    }
 }
 
 #[test]

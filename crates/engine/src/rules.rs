@@ -168,6 +168,11 @@ choices! {
 pub const PRESETS: &[&str] =
     &["tradingview", "backtesting_py", "vectorbt", "nautilus", "backtrader", "wickra"];
 
+/// Names of the rules that Python strategies run under, the default first. They are the library's own, in full in
+/// [`crate::backtesting_py::Rules`]; the keys here cannot express what sets version 0.3.3 apart.
+pub const LIBRARIES: &[&str] =
+    &[crate::backtesting_py::Rules::V0_6.name, crate::backtesting_py::Rules::V0_3.name];
+
 /// A rule that could not be set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
@@ -238,6 +243,14 @@ keys! {
 }
 
 impl Rules {
+    /// What records of Python strategies have under one of the names in [`LIBRARIES`]: the name counts, the keys are
+    /// those of the preset that comes nearest.
+    pub fn of_library(name: &str) -> Option<Self> {
+        LIBRARIES
+            .contains(&name)
+            .then(|| Self { name: name.into(), ..Self::preset(LIBRARIES[0]).unwrap_or_default() })
+    }
+
     /// The preset of this name, none when there is none.
     pub fn preset(name: &str) -> Option<Self> {
         let mut rules = Self {
@@ -299,6 +312,10 @@ mod tests {
             }
         }
         assert!(Rules::preset("mt5").is_none());
+        for library in LIBRARIES {
+            assert_eq!(Rules::of_library(library).map(|rules| rules.name).as_deref(), Some(*library));
+        }
+        assert!(Rules::of_library("tradingview").is_none());
     }
 
     #[test]

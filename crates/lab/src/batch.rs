@@ -11,6 +11,7 @@ use crate::{
     ledger::{Acknowledge, LedgerWriter, RunRecord, Setup, now_ms},
     library::Library,
     python::{PythonLab, Recorded},
+    strategy::StrategyKind,
     sweep::Grid,
 };
 use jobs::Jobs;
@@ -48,7 +49,10 @@ pub struct Plan {
     /// Each with its own grid.
     pub strategies: Vec<(Arc<CompiledStrategy>, Grid)>,
     pub markets: Vec<Market>,
+    /// Of the strategies in Pine.
     pub rules: Vec<Arc<Rules>>,
+    /// Of those in Python, as the lab has them.
+    pub library_rules: Vec<Arc<Rules>>,
     pub overrides: AccountOverrides,
     /// Bars that scripts may ask for beside their market's own.
     pub library: Arc<Library>,
@@ -64,7 +68,7 @@ impl Plan {
             for market in &self.markets {
                 let runs = match (strategy.runnable(), market) {
                     (Ok(_), Market::Ready(_)) => {
-                        grid.count()?.saturating_mul(self.rules_for(strategy) as u64)
+                        grid.count()?.saturating_mul(self.rules_of(strategy).len() as u64)
                     }
                     _ => 1,
                 };
@@ -74,9 +78,9 @@ impl Plan {
         Ok(total)
     }
 
-    /// How many of the rules a strategy runs under: Python's are those of its library.
-    fn rules_for(&self, strategy: &CompiledStrategy) -> usize {
-        if strategy.python().is_some() { self.rules.len().min(1) } else { self.rules.len() }
+    /// The rules a strategy runs under: Python's are those of its library.
+    fn rules_of(&self, strategy: &CompiledStrategy) -> &[Arc<Rules>] {
+        if strategy.source.kind == StrategyKind::Python { &self.library_rules } else { &self.rules }
     }
 
     /// True when there is nothing to run.
@@ -362,7 +366,7 @@ fn failed_pair(
     path: &str,
     why: &str,
 ) -> RunRecord {
-    let rules = plan.rules.first().map(|r| (**r).clone()).unwrap_or_default();
+    let rules = plan.rules_of(strategy).first().map(|r| (**r).clone()).unwrap_or_default();
     let account = strategy.program().map_or_else(Default::default, |p| p.account.clone());
     let place = ContentHash::of(path.as_bytes());
     RunRecord {

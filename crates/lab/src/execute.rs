@@ -51,7 +51,7 @@ pub struct RunSpec<'a> {
     pub data: &'a DataSet,
     /// Values of inputs that differ from the script's own.
     pub params: Params,
-    /// Broker rules.
+    /// Broker rules; of a strategy in Python, those of its library.
     pub rules: &'a Rules,
     /// Command line overrides.
     pub overrides: &'a AccountOverrides,
@@ -245,7 +245,7 @@ impl RunSpec<'_> {
                 engine: ENGINE_VERSION.into(),
                 others,
             },
-            rules: if self.strategy.python().is_some() { python::rules() } else { self.rules.clone() },
+            rules: self.rules.clone(),
             params: self.params.clone(),
             status,
             error,

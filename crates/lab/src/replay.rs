@@ -26,8 +26,8 @@ pub struct Replay {
     differences: Vec<String>,
 }
 
-/// Starts the Python that a run was made with, by the engine's name.
-pub type StartPython<'a> = &'a dyn Fn(&str) -> Result<PythonLab, LabError>;
+/// Starts the Python that a run was made with, by the names of the engine and of its rules.
+pub type StartPython<'a> = &'a dyn Fn(&str, &str) -> Result<PythonLab, LabError>;
 
 /// Repeats `record`: the strategy's text comes from the ledger, the bars from where they were, checked
 /// against the recorded hash. `python` is asked where the strategy is in Python.
@@ -41,7 +41,7 @@ pub fn run(
     let text = ledger
         .strategy_text(&record.strategy_hash)?
         .ok_or_else(|| LabError::BadRow(format!("strategy {} has no text", record.strategy_hash)))?;
-    let lab = record.python.as_ref().map(|facts| python(&facts.engine)).transpose()?;
+    let lab = record.python.as_ref().map(|facts| python(&facts.engine, &record.rules.name)).transpose()?;
     let kind = if lab.is_some() { StrategyKind::Python } else { StrategyKind::Pine };
     let source = StrategySource::from_text(Path::new(&record.source), kind, text);
     let strategy = CompiledStrategy::new(source, lab.as_ref());
@@ -78,7 +78,7 @@ pub fn run(
         .map_err(|failure| LabError::Usage(format!("the run does not repeat: {failure}")))?;
     let mut differences = compare(record, &output);
     if let (Some(facts), Some(lab)) = (&record.python, &lab)
-        && facts.environment != lab.engine.identity
+        && lab.engine(&record.rules).is_none_or(|engine| facts.environment != engine.identity)
     {
         differences.iter_mut().for_each(|what| what.push_str(" under other versions"));
     }

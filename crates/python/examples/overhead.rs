@@ -59,7 +59,10 @@ fn measure() -> Result<(), Box<dyn Error>> {
         return Err("overhead PYTHON [ROUNDS] [PACKAGE]".into());
     };
     let rounds = more.first().map_or(Ok(ROUNDS), |text| text.parse())?;
-    let engine = more.get(1).map_or(Engine::Original, |folder| Engine::Folder(folder.into()));
+    let engine = more.get(1).map_or(Engine::Original, |folder| Engine::Folder {
+        path: folder.into(),
+        rules: "backtesting_py".into(),
+    });
     let children = Children::new(ChildrenConfig { at_once: 16, ..ChildrenConfig::default() })?;
     let environment = Environment::inspect(&children, python.as_ref())?;
     let mut workers = Vec::new();

@@ -12,7 +12,12 @@ pub enum Engine {
     /// The one in the environment.
     Original,
     /// A package of this name in a folder that goes first on the path.
-    Folder(PathBuf),
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Which rules the package follows, told it by BACKTESTING_RULES.
+        rules: String,
+    },
 }
 
 /// The account, where it is not left to the script.

@@ -426,7 +426,7 @@ fn config(cage: &Cage, engine: &Engine, preload: &[String]) -> Value {
     let hex: String = cage.program.iter().map(|byte| format!("{byte:02x}")).collect();
     let package = match engine {
         Engine::Original => None,
-        Engine::Folder(folder) => Some(folder.display().to_string()),
+        Engine::Folder { path, .. } => Some(path.display().to_string()),
     };
     let optional: Vec<&str> = ["talib"].into_iter().chain(preload.iter().map(String::as_str)).collect();
     json!({
@@ -443,8 +443,9 @@ fn job(environment: &Environment, engine: &Engine, config: &Value, socket: Owned
     let args = ["-B", "-s", "-X", "utf8", "-c", BOOT].map(str::to_owned);
     let mut job = Job::new(&environment.python).args(args).args([config.to_string()]);
     job.read_only.extend(environment.folders.iter().cloned());
-    if let Engine::Folder(folder) = engine {
-        job.read_only.push(folder.clone());
+    if let Engine::Folder { path, rules } = engine {
+        job.read_only.push(path.clone());
+        job.env.push(("BACKTESTING_RULES".into(), rules.into()));
     }
     // One thread each: the runs share the processors. And one order of sets, so that runs repeat.
     let threads = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"].map(|name| (name, "1"));

@@ -1,6 +1,10 @@
 //! `tide backtest`: many strategies x many markets x many parameters, at once.
 
-use super::{Context, money::time_ms, rules::find};
+use super::{
+    Context,
+    money::time_ms,
+    rules::{find, find_library},
+};
 use crate::{
     args::{BacktestArgs, PriorityArg},
     commands::board::board,
@@ -13,7 +17,11 @@ use crate::{
     run_log::RunLog,
 };
 use springtide_domain::{ParamValue, Params, Severity};
-use springtide_engine::{Rules, metrics::METRICS, rules::PRESETS};
+use springtide_engine::{
+    Rules,
+    metrics::METRICS,
+    rules::{LIBRARIES, PRESETS},
+};
 use springtide_lab::{
     LabError, Ledger,
     batch::{self, BatchOptions, BatchSummary, Market, OnOutput, OnRun, Plan, Progress},
@@ -348,10 +356,10 @@ fn tell_plan(context: &Context, plan: &Plan, planned: u64) {
 }
 
 fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, LabError> {
-    let rules = rules(args)?;
     let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
     let sources: Vec<StrategySource> =
         files.iter().map(|f| StrategySource::read(f)).collect::<Result<_, _>>()?;
+    let rules = rules(args, &sources)?;
     let python = python(context, args, &sources)?;
     let compiled = CompiledStrategy::all(sources, pool, python.as_ref()).into_iter().map(Arc::new);
     let sets = sets(&args.sets)?;
@@ -387,6 +395,7 @@ fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, Lab
     Ok(Plan {
         strategies,
         library,
+        library_rules: python.as_ref().map_or_else(Vec::new, |lab| lab.rules()),
         python,
         markets,
         rules: rules.into_iter().map(Arc::new).collect(),
@@ -405,6 +414,7 @@ fn python(
     if count == 0 {
         return Ok(None);
     }
+    let rules = library_rules(args)?;
     let found = Python::find(&args.python)?;
     if let Some(warning) = found.warning() {
         context.term.note(&format!("{} scripts: {warning}", context.term.err().yellow("warning:")));
@@ -413,7 +423,16 @@ fn python(
         context.term.note("Python strategies use the original library: springtide's own is not there.");
     }
     let texts = in_python().map(|s| s.text.as_str());
-    Ok(Some(Arc::new(found.lab(&args.python, texts, workers(args).min(count))?)))
+    Ok(Some(Arc::new(found.lab(&args.python, &rules, texts, workers(args).min(count))?)))
+}
+
+/// Names of the rules of the Python strategies.
+fn library_rules(args: &BacktestArgs) -> Result<Vec<&'static str>, LabError> {
+    match &args.broker {
+        _ if args.rules_spread => Ok(LIBRARIES.to_vec()),
+        Some(name) => Ok(vec![find_library(name)?]),
+        None => Ok(vec![LIBRARIES[0]]),
+    }
 }
 
 fn workers(args: &BacktestArgs) -> usize {
@@ -442,11 +461,22 @@ fn sets(texts: &[String]) -> Result<Params, LabError> {
         .collect()
 }
 
-fn rules(args: &BacktestArgs) -> Result<Vec<Rules>, LabError> {
+/// Rules of the Pine strategies; none where there are none.
+fn rules(args: &BacktestArgs, sources: &[StrategySource]) -> Result<Vec<Rules>, LabError> {
+    if !sources.is_empty() && sources.iter().all(|source| source.kind == StrategyKind::Python) {
+        return match args.rules.first() {
+            None => Ok(Vec::new()),
+            Some(rule) => Err(LabError::Usage(format!(
+                "--rule {rule} changes the broker of Pine strategies; Python strategies run under their library's own \
+                 rules: --broker {}",
+                LIBRARIES.join(" or ")
+            ))),
+        };
+    }
     if args.rules_spread {
         return PRESETS.iter().map(|p| find(p)).collect();
     }
-    let mut rules = find(&args.broker)?;
+    let mut rules = find(args.broker.as_deref().unwrap_or(PRESETS[0]))?;
     for rule in &args.rules {
         rules.set(rule).map_err(|e| LabError::Usage(format!("--rule {e}")))?;
     }

@@ -7,7 +7,10 @@ use crate::{
     output,
     table::{Cell, Column, render},
 };
-use springtide_engine::metrics::METRICS;
+use springtide_engine::{
+    metrics::METRICS,
+    rules::{LIBRARIES, PRESETS},
+};
 use springtide_lab::{
     LabError, Ledger, filter,
     ledger::{BoardQuery, GroupBy, RunRecord},
@@ -70,7 +73,9 @@ pub fn board(runs: &[RunRecord], sort: &str, width: usize, color: bool) -> Strin
     if !metrics.contains(&sort) && METRICS.iter().any(|m| m.name == sort) {
         metrics.insert(0, sort);
     }
-    let with_rules = runs.iter().any(|r| r.rules.name != runs[0].rules.name);
+    // What they share and is the usual need not be said.
+    let usual = |run: &RunRecord| if run.python.is_some() { LIBRARIES[0] } else { PRESETS[0] };
+    let with_rules = runs.iter().any(|r| r.rules.name != runs[0].rules.name || r.rules.name != usual(r));
     let with_params = runs.iter().any(|r| !r.params.is_empty());
     let mut columns = vec![Column::right("#"), Column::text("strategy"), Column::left("market")];
     if with_params {

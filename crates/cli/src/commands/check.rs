@@ -7,6 +7,7 @@ use crate::{
     watch::{Watched, concerns},
 };
 use springtide_domain::{Diagnostic, Severity, SourceMap};
+use springtide_engine::rules::LIBRARIES;
 use springtide_lab::{
     compiled::{Code, CompiledStrategy},
     paths::expand,
@@ -36,7 +37,7 @@ pub fn run(context: &Context, args: &CheckArgs) -> CommandResult {
 fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResult {
     let python = if files.iter().any(|f| StrategyKind::of(f) == Some(StrategyKind::Python)) {
         let args = PythonArgs::default();
-        Some(crate::python::Python::find(&args)?.lab(&args, std::iter::empty(), 1)?)
+        Some(crate::python::Python::find(&args)?.lab(&args, &LIBRARIES[..1], std::iter::empty(), 1)?)
     } else {
         None
     };

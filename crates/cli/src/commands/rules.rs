@@ -6,7 +6,10 @@ use crate::{
     exit::{CommandResult, Ending},
     table::{Cell, Column, render},
 };
-use springtide_engine::{Rules, rules::PRESETS};
+use springtide_engine::{
+    Rules,
+    rules::{LIBRARIES, PRESETS},
+};
 use springtide_lab::LabError;
 
 /// A table of all presets, or of the one named.
@@ -33,11 +36,35 @@ pub fn run(context: &Context, args: &RulesArgs) -> CommandResult {
     let rows: Vec<Vec<Cell>> = (0..answers[0].len()).map(row).collect();
     print!("{}", render(&columns, &rows, usize::MAX, context.term.color_out));
     context.term.note("Use one with --broker NAME, change a rule with --rule KEY=VALUE; docs/broker-rules.md explains each.");
+    context
+        .term
+        .note(&format!("Python strategies run under their library's own rules: {}.", LIBRARIES.join(" or ")));
     Ok(Ending::Ok)
 }
 
 /// The preset, or a usage error that lists them.
 pub fn find(name: &str) -> Result<Rules, LabError> {
-    Rules::preset(name)
-        .ok_or_else(|| LabError::Usage(format!("no broker rules `{name}`; there are {}", PRESETS.join(", "))))
+    Rules::preset(name).ok_or_else(|| {
+        LabError::Usage(if LIBRARIES.contains(&name) {
+            format!(
+                "{name} are rules of Python strategies: what sets that version apart (docs/broker-rules.md lists it) has \
+                 no rule key, so Pine strategies cannot run under them; the nearest preset is {}",
+                LIBRARIES[0]
+            )
+        } else {
+            format!("no broker rules `{name}`; there are {}", PRESETS.join(", "))
+        })
+    })
+}
+
+/// The rules of that name for Python strategies, or a usage error that lists them.
+pub fn find_library(name: &str) -> Result<&'static str, LabError> {
+    let found = LIBRARIES.iter().find(|library| **library == name);
+    found.copied().ok_or_else(|| {
+        LabError::Usage(format!(
+            "--broker {name}: Python strategies run under their library's own rules, {}; give Pine strategies other \
+             rules in a batch of their own",
+            LIBRARIES.join(" or ")
+        ))
+    })
 }

@@ -62,7 +62,6 @@ impl<'a> Jobs<'a> {
         };
         let ((strategy, grid), market) = (&self.plan.strategies[s], &self.plan.markets[m]);
         self.points = match (strategy.runnable(), market) {
-            (Ok(_), Market::Ready(_)) if r >= self.plan.rules_for(strategy) => 0,
             (Ok(_), Market::Ready(_)) => grid.count().unwrap_or(0),
             (Ok(_), Market::Broken { name, path, error }) => {
                 self.broken(strategy, name, path, error, r);
@@ -94,8 +93,9 @@ impl<'a> Jobs<'a> {
 
     /// The next pair, or the same under the next rules; false when all are done.
     fn advance(&mut self) -> bool {
+        let rules = |(s, _): &(usize, usize)| self.plan.rules_of(&self.plan.strategies[*s].0).len();
         self.place[1] += 1;
-        if self.place[1] >= self.plan.rules.len() {
+        if self.place[1] >= self.pairs.get(self.place[0]).map_or(0, rules) {
             self.place = [self.place[0] + 1, 0];
         }
         self.enter();
@@ -110,7 +110,7 @@ impl<'a> Jobs<'a> {
         Some(Task {
             strategy: Arc::clone(strategy),
             data: Arc::clone(data),
-            rules: Arc::clone(self.plan.rules.get(r)?),
+            rules: Arc::clone(self.plan.rules_of(strategy).get(r)?),
             overrides: self.plan.overrides.clone(),
             library: Arc::clone(&self.plan.library),
             python: self.plan.python.clone(),

@@ -41,7 +41,7 @@ pub(super) fn pairs(plan: &Plan, ledger: &Ledger) -> Result<Vec<(usize, usize)>,
     let (scripts, others): (Vec<_>, Vec<_>) =
         all.partition(|(s, _)| plan.strategies[*s].0.python().is_some());
     let sources = plan.strategies.iter().filter(|(s, _)| s.python().is_some()).map(|(s, _)| &s.source);
-    let known = ledger.durations(sources.map(|source| source.hash), &python.engine.name)?;
+    let known = ledger.durations(sources.map(|source| source.hash), &python.engines[0].name)?;
     let expected: Vec<Expected> = scripts
         .iter()
         .map(|(s, m)| match &plan.markets[*m] {

@@ -13,7 +13,7 @@ use crate::{
     strategy::StrategySource,
 };
 use springtide_domain::{ContentHash, Diagnostic, ParamValue, RunId, RunStatus, Severity, Span};
-use springtide_engine::{Commission, Rules, Slippage};
+use springtide_engine::{Commission, Rules, Slippage, backtesting_py::Rules as Version};
 use springtide_pine::ir::{Input, InputKind};
 use springtide_python::{
     Fault, Finish, Log, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRequest, ScriptRun, Shape, Work,
@@ -26,8 +26,6 @@ use std::{
     time::Duration,
 };
 
-/// Name of the broker rules that Python strategies run under.
-pub const RULES: &str = "backtesting_py";
 /// Files that a script names and that lie beside it: together at most this long.
 const FILES_MAX_BYTES: u64 = 64 << 20;
 /// Runs of one script that are recorded.
@@ -53,6 +51,8 @@ pub struct PythonScript {
 pub struct PythonEngine {
     /// `rust` or `original`.
     pub name: String,
+    /// The version whose rules it follows.
+    pub rules: Version,
     /// Its version and that of everything it works with.
     pub identity: String,
     /// Workers that have imported it.
@@ -62,10 +62,10 @@ pub struct PythonEngine {
 /// Runs Python strategies.
 #[derive(Debug)]
 pub struct PythonLab {
-    /// What runs are made with.
-    pub engine: PythonEngine,
-    /// What each run is compared with.
-    pub verify: Option<PythonEngine>,
+    /// What runs are made with, one for each of the rules; at least one.
+    pub engines: Vec<PythonEngine>,
+    /// What each run is compared with; empty, or one for each of the rules.
+    pub verify: Vec<PythonEngine>,
     /// Where pages of `plot()` go.
     pub plots: Option<PathBuf>,
 }
@@ -117,7 +117,23 @@ impl Told {
     }
 }
 
+/// That engine of several which follows the rules of this name.
+fn with_rules<'e>(engines: &'e [PythonEngine], name: &str) -> Option<&'e PythonEngine> {
+    engines.iter().find(|engine| engine.rules.name == name)
+}
+
 impl PythonLab {
+    /// The rules that every strategy runs under, as records have them.
+    pub fn rules(&self) -> Vec<Arc<Rules>> {
+        let named = self.engines.iter().filter_map(|engine| Rules::of_library(engine.rules.name));
+        named.map(Arc::new).collect()
+    }
+
+    /// What runs of these rules are made with.
+    pub fn engine(&self, rules: &Rules) -> Option<&PythonEngine> {
+        with_rules(&self.engines, &rules.name)
+    }
+
     /// Shapes of scripts, in their order.
     pub fn check(&self, scripts: &[(String, String)]) -> Vec<Result<Shape, Box<Fault>>> {
         let ask = |scripts: &[(String, String)]| {
@@ -128,7 +144,8 @@ impl PythonLab {
                 }
             };
             let work = Work::Check(scripts.to_vec());
-            let ended = self.engine.workers.run(&work, None, &RunLimits::default(), &|| false, &mut sink);
+            let workers = &self.engines[0].workers;
+            let ended = workers.run(&work, None, &RunLimits::default(), &|| false, &mut sink);
             (shapes, ended)
         };
         let mut all = Vec::new();
@@ -153,13 +170,15 @@ impl PythonLab {
 
     fn tell(
         &self,
-        workers: &Workers,
+        engine: Option<&PythonEngine>,
         spec: &RunSpec<'_>,
         script: &PythonScript,
         wall: Duration,
         stop: &dyn Fn() -> bool,
     ) -> Result<Told, String> {
-        let account = script_account(spec)?;
+        let engine =
+            engine.ok_or_else(|| format!("no library here follows the rules {}", spec.rules.name))?;
+        let account = script_account(spec, &engine.rules)?;
         let request = ScriptRequest {
             path: file_name(&spec.strategy.source.path),
             text: spec.strategy.source.text.clone(),
@@ -178,7 +197,8 @@ impl PythonLab {
             Message::Shape(_) => {}
         };
         let work = Work::Run(Box::new(request));
-        let ended = workers
+        let ended = engine
+            .workers
             .run(&work, Some(&image), &RunLimits::within(wall), stop, &mut sink)
             .map_err(|error| error.to_string())?;
         spec.data.bars.check()?;
@@ -194,11 +214,12 @@ impl PythonLab {
         wall: Duration,
         stop: &dyn Fn() -> bool,
     ) -> Vec<Recorded> {
-        let mut told = match self.tell(&self.engine.workers, spec, script, wall, stop) {
-            Ok(told) => told,
-            Err(problem) => {
+        let asked = self.engine(spec.rules);
+        let (engine, mut told) = match (asked, self.tell(asked, spec, script, wall, stop)) {
+            (Some(engine), Ok(told)) => (engine, told),
+            (_, outcome) => {
                 let status = if stop() { RunStatus::Cancelled } else { RunStatus::Failed };
-                return vec![Recorded::without_run(spec.blank(job, status, Some(problem)))];
+                return vec![Recorded::without_run(spec.blank(job, status, outcome.err()))];
             }
         };
         let fault = told.fault();
@@ -210,13 +231,13 @@ impl PythonLab {
         }
         notes.extend(difference);
         let facts = |number: usize| PythonFacts {
-            engine: self.engine.name.clone(),
-            environment: self.engine.identity.clone(),
+            engine: engine.name.clone(),
+            environment: engine.identity.clone(),
             overrides: spec.overrides.clone(),
             number,
             runs: told.runs.len(),
-            sandbox: self.engine.workers.tier().to_string(),
-            warning: self.engine.workers.tier().warning().map(str::to_owned),
+            sandbox: engine.workers.tier().to_string(),
+            warning: engine.workers.tier().warning().map(str::to_owned),
             cpu_us: told.ended.cpu.as_micros() as u64,
             peak_bytes: told.ended.peak_bytes,
             fault: fault.clone(),
@@ -259,15 +280,15 @@ impl PythonLab {
         wall: Duration,
         stop: &dyn Fn() -> bool,
     ) -> Option<String> {
-        let other = self.verify.as_ref()?;
-        let theirs = match self.tell(&other.workers, spec, script, wall, stop) {
+        let (engine, other) = (self.engine(spec.rules)?, with_rules(&self.verify, &spec.rules.name)?);
+        let theirs = match self.tell(Some(other), spec, script, wall, stop) {
             Ok(theirs) => theirs,
             Err(problem) => return Some(format!("{DIFFERS} {}: it did not run: {problem}", other.name)),
         };
         let found =
             facts::compare((&told.runs, told.fault().as_ref()), (&theirs.runs, theirs.fault().as_ref()));
         Some(match found {
-            Ok(text) => format!("{} and {} agree: {text}", self.engine.name, other.name),
+            Ok(text) => format!("{} and {} agree: {text}", engine.name, other.name),
             Err(text) => format!("{DIFFERS} {}: {text}", other.name),
         })
     }
@@ -294,8 +315,8 @@ impl PythonLab {
         number: usize,
     ) -> Result<(RunOutput, Option<DataSet>), RunFailure> {
         let wall = Duration::from_secs(600);
-        let mut told =
-            self.tell(&self.engine.workers, spec, script, wall, &|| false).map_err(RunFailure::Script)?;
+        let engine = self.engine(spec.rules);
+        let mut told = self.tell(engine, spec, script, wall, &|| false).map_err(RunFailure::Script)?;
         if number >= told.runs.len() {
             let fault = told.fault().map_or_else(|| "it makes fewer runs now".into(), |f| f.line_text());
             return Err(RunFailure::Script(fault));
@@ -357,12 +378,14 @@ impl Recorded {
 
 /// Identity of a script's `number`-th run.
 pub fn id(spec: &RunSpec<'_>, number: usize) -> RunId {
-    let identity = spec.python.map_or("", |lab| &lab.engine.identity);
+    let engine = spec.python.and_then(|lab| lab.engine(spec.rules));
+    let identity = engine.map_or("", |engine| &engine.identity);
     let engine = format!("{ENGINE_VERSION}; {identity}");
     let account =
         serde_json::to_string(&(spec.overrides.cash, spec.overrides.commission, spec.overrides.slippage))
             .unwrap_or_default();
-    let place = if number == 0 { RULES.to_owned() } else { format!("{RULES} #{number}") };
+    let rules = &spec.rules.name;
+    let place = if number == 0 { rules.clone() } else { format!("{rules} #{number}") };
     let files = spec.strategy.python().map(|script| &script.files);
     let data = match files {
         Some(files) if !files.is_empty() => {
@@ -374,12 +397,7 @@ pub fn id(spec: &RunSpec<'_>, number: usize) -> RunId {
     RunId::compute(spec.strategy.source.hash, &spec.params, data, &engine, &account, &place)
 }
 
-/// The rules that Python strategies run under.
-pub fn rules() -> Rules {
-    Rules::preset(RULES).unwrap_or_default()
-}
-
-fn script_account(spec: &RunSpec<'_>) -> Result<ScriptAccount, String> {
+fn script_account(spec: &RunSpec<'_>, rules: &Version) -> Result<ScriptAccount, String> {
     let commission = spec.overrides.commission.map(|c| match c {
         Commission::Percent(percent) => serde_json::json!(percent / 100.0),
         Commission::PerContract(money) => serde_json::json!({ "per_unit": money }),
@@ -393,6 +411,16 @@ fn script_account(spec: &RunSpec<'_>) -> Result<ScriptAccount, String> {
             return Err("a Python strategy takes --slippage in percent (its `spread`), not in ticks".into());
         }
     };
+    if rules.commission_moves_entries {
+        let version = rules.version;
+        if spread.is_some_and(|spread| spread != 0.0) {
+            return Err(format!("version {version} has no spread for --slippage: its commission is one"));
+        }
+        if commission.as_ref().is_some_and(|commission| !commission.is_number()) {
+            return Err(format!("version {version} takes --commission in percent only"));
+        }
+        return Ok(ScriptAccount { cash: spec.overrides.cash, commission, spread: None });
+    }
     Ok(ScriptAccount { cash: spec.overrides.cash, commission, spread })
 }
 

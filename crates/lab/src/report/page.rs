@@ -4,7 +4,10 @@ use super::RunDetail;
 use crate::ledger::RunRecord;
 use serde::Serialize;
 use springtide_domain::{Params, RunStatus};
-use springtide_engine::metrics::{METRICS, Metrics};
+use springtide_engine::{
+    metrics::{METRICS, Metrics},
+    rules::{LIBRARIES, PRESETS},
+};
 use std::collections::BTreeMap;
 
 /// Metrics in the leaderboard's columns.
@@ -287,8 +290,10 @@ fn ordered(values: &[(f64, String)]) -> Vec<String> {
 
 /// The rules table, when the runs were made under several presets.
 pub fn spread(runs: &[&RunRecord]) -> Option<Spread> {
-    let presets: Vec<String> = springtide_engine::rules::PRESETS
+    let libraries = LIBRARIES.iter().filter(|name| !PRESETS.contains(name));
+    let presets: Vec<String> = PRESETS
         .iter()
+        .chain(libraries)
         .filter(|p| runs.iter().any(|r| r.rules.name == **p))
         .map(|p| (*p).to_owned())
         .collect();

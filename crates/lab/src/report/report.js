@@ -240,7 +240,9 @@ function board(onPick) {
   const text = (title, f) => ({ title, left: true, value: f, text: f });
   const columns = [text("Strategy", (r) => r.strategy), text("Market", (r) => `${r.symbol} ${r.timeframe}`)];
   if (DATA.runs.some((r) => Object.keys(r.params).length)) columns.push(text("Inputs", (r) => paramText(r.params)));
-  if (new Set(DATA.runs.map((r) => r.rules)).size > 1) columns.push(text("Rules", (r) => r.rules));
+  // What all share and is the usual need not be said.
+  const rules = new Set(DATA.runs.map((r) => r.rules));
+  if (rules.size > 1 || ![...rules].every((name) => ["tradingview", "backtesting_py"].includes(name))) columns.push(text("Rules", (r) => r.rules));
   columns.push(...DATA.board_metrics.map(metricColumn), text("Run", (r) => r.run.slice(0, 8)));
   return table(columns, DATA.runs, { onPick });
 }

@@ -42,6 +42,7 @@ pub fn plan(scripts: Vec<String>, lengths: usize, markets: u64, bars: usize, poo
     Plan {
         strategies: strategies.collect(),
         markets: (0..markets).map(market).collect(),
+        library_rules: Vec::new(),
         rules: vec![Arc::new(Rules::default())],
         overrides: AccountOverrides::default(),
         library: Arc::default(),

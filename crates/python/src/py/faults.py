@@ -158,6 +158,14 @@ def missing_module(match, source):
     )
 
 
+def later_version(match, source):
+    version = getattr(sys.modules.get("backtesting"), "__version__", "")
+    if not version.startswith("0.3."):
+        return None
+    what = next((name for name in match.groups() if name), "such commission")
+    return "version %s, whose rules it runs under, has no `%s`; --broker backtesting_py is version 0.6.6" % (version, what)
+
+
 SERIES_ONLY = ("shift", "rolling", "iloc", "loc", "diff", "ewm", "fillna", "pct_change", "mean", "values", "index")
 
 # Code, types, pattern of the message, advice.
@@ -196,6 +204,13 @@ RULES = [
         r"Missing column provided to|not found in axis",
         "the frame given to Backtest has columns Open, High, Low, Close and Volume, with just these capital letters; "
         "rename what read_csv gave (`data.columns = [c.strip().capitalize() for c in data.columns]`)",
+    ),
+    (
+        "later-version",
+        ("TypeError", "ImportError"),
+        r"unexpected keyword argument '(spread|finalize_trades|tag)'|"
+        r"cannot import name '(FractionalBacktest|MultiBacktest)'|`commission` must be a float value",
+        later_version,
     ),
     ("no-module", ("ModuleNotFoundError", "ImportError"), r"No module named '([^']+)'", missing_module),
     (

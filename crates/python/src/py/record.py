@@ -2,6 +2,7 @@
 
 It works with the original library and with any that has its classes.
 """
+import concurrent.futures
 import inspect
 import os
 import re
@@ -221,8 +222,22 @@ def one_process():
         def imap(self, function, items, *_):
             return map(function, items)
 
+    class Executor(Pool):
+        """What version 0.3 uses in place of a pool."""
+
+        @staticmethod
+        def submit(function, *args):
+            future = concurrent.futures.Future()
+            try:
+                future.set_result(function(*args))
+            except Exception as error:
+                future.set_exception(error)
+            return future
+
     backtesting.Pool = Pool
     inner = sys.modules.get("backtesting.backtesting")
+    if hasattr(inner, "ProcessPoolExecutor"):
+        inner.ProcessPoolExecutor = Executor
     for module in (inner, backtesting.lib):
         if hasattr(module, "SharedMemoryManager"):
             module.SharedMemoryManager = Frames
@@ -263,7 +278,8 @@ def plain_value(value):
 
 def open_trade(trade):
     values = (trade.size, trade.entry_bar, trade.entry_price, trade.pl)
-    return [plain_value(v) for v in values] + [str(trade.tag)[:TEXT_MAX] if trade.tag is not None else ""]
+    tag = getattr(trade, "tag", None)
+    return [plain_value(v) for v in values] + [str(tag)[:TEXT_MAX] if tag is not None else ""]
 
 
 def tags(trades):
