@@ -3,11 +3,15 @@
 #[path = "common/cross.rs"]
 mod cross;
 
-use springtide_domain::RunId;
+use springtide_domain::{Params, RunId, RunStatus};
 use springtide_lab::{
     LabError, Ledger,
     batch::{self, BatchOptions, BatchSummary, Market, Plan, Progress},
+    execute::RunSpec,
+    ledger::{LedgerWriter, RunRecord},
+    python::PythonFacts,
 };
+use springtide_python::{Fault, Log};
 use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
 use std::{
     collections::BTreeMap,
@@ -104,4 +108,58 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
     }
     let nobody: RunId = "ffffffffffffffffffffffffffffffff".parse().unwrap();
     assert!(matches!(ledger.find(&nobody), Err(LabError::NoSuchRun(_))));
+}
+
+#[test]
+fn what_a_script_left_decides_whether_it_begins_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let plan = plan(1, 1, 1, &pool());
+    let Market::Ready(data) = &plan.markets[0] else { panic!("a market") };
+    let spec = RunSpec {
+        strategy: &plan.strategies[0].0,
+        data,
+        params: Params::new(),
+        rules: &plan.rules[0],
+        overrides: &plan.overrides,
+        library: &plan.library,
+        python: None,
+    };
+    let job = ledger.begin_job("test", 1).unwrap();
+    let leave = |fault: Option<&str>, seconds: u64, printed: &str| {
+        let fault = fault.map(|kind| Fault::new(kind, "x"));
+        let facts = PythonFacts { engine: "rust".into(), fault, ..PythonFacts::default() };
+        let log = Log { stdout: printed.into(), stderr: String::new() };
+        let record = RunRecord {
+            python: Some(Box::new(facts)),
+            elapsed_us: seconds * 1_000_000,
+            log: Some(Arc::new(log)).filter(|log| !log.is_empty()),
+            ..spec.blank(job, RunStatus::Ok, None)
+        };
+        let writer = LedgerWriter::start(ledger.clone(), Box::new(|_| {})).unwrap();
+        writer.record(record).unwrap();
+        writer.finish().unwrap();
+    };
+    let id = spec.id();
+    for (fault, finished) in [
+        (None, true),
+        (Some("ValueError"), true),
+        (Some("Timeout"), false),
+        (Some("ModuleNotFoundError"), false),
+    ] {
+        leave(fault, 3, "");
+        assert_eq!(ledger.finished_among(&[&id]).unwrap().contains_key(&id), finished, "{fault:?}");
+    }
+    // A repetition's output takes the place of the earlier one, also where there is none.
+    leave(None, 3, "hello");
+    assert_eq!(ledger.log(&id).unwrap().map(|log| log.stdout).as_deref(), Some("hello"));
+    leave(None, 6, "");
+    assert_eq!(ledger.log(&id).unwrap(), None);
+    let hash = spec.strategy.source.hash;
+    let known = ledger.durations([hash].into_iter(), "rust").unwrap();
+    let (script, bars) = (hash.to_string(), data.bars.len() as u64);
+    assert_eq!(known.of(&script, &data.hash.to_string(), bars), Some(Duration::from_secs(6)));
+    assert_eq!(known.of(&script, "other data", 2 * bars), Some(Duration::from_secs(12)));
+    assert_eq!(known.of("another script", &data.hash.to_string(), bars), None);
+    assert_eq!(ledger.durations([hash].into_iter(), "original").unwrap().of(&script, "", 1), None);
 }

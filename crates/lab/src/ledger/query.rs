@@ -73,13 +73,15 @@ impl Ledger {
     }
 
     /// Those of `ids` that finished (`ok` or `failed`; a timeout or a cancelled run did not, nor did a script that
-    /// had made runs when its time was over), with what they left.
+    /// had made runs when its time was over, nor one for want of a module, which may be there now), with what they
+    /// left.
     pub fn finished_among(&self, ids: &[&RunId]) -> Result<HashMap<RunId, RunRecord>, LabError> {
         let list = serde_json::to_string(ids).unwrap_or_default();
         let rows: Vec<SqliteRow> = self.db.read(async |c| {
             sqlx::query(
                 "SELECT * FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND status IN ('ok', 'failed') \
-                 AND json_extract(python, '$.fault.type') IS NOT 'Timeout'",
+                 AND coalesce(json_extract(python, '$.fault.type'), '') \
+                     NOT IN ('Timeout', 'ModuleNotFoundError', 'ImportError')",
             )
             .bind(&list)
             .fetch_all(c)

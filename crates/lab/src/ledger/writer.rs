@@ -140,7 +140,13 @@ async fn insert(connection: &mut SqliteConnection, rows: &[RunRecord]) -> Result
 
 /// The log of a run; a repetition's takes the place of the earlier one.
 async fn keep_log(connection: &mut SqliteConnection, run: &RunRecord) -> Result<(), sqlx::Error> {
-    let Some(log) = &run.log else { return Ok(()) };
+    let Some(log) = &run.log else {
+        if run.python.is_some() {
+            let statement = sqlx::query("DELETE FROM logs WHERE run = ?").bind(run.id.as_str());
+            statement.execute(connection).await?;
+        }
+        return Ok(());
+    };
     sqlx::query("INSERT OR REPLACE INTO logs (run, stdout, stderr) VALUES (?, ?, ?)")
         .bind(run.id.as_str())
         .bind(&log.stdout)

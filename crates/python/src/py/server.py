@@ -44,11 +44,23 @@ def serve(config):
             gc.freeze()
         elif request["op"] == "forget":
             known.clear()
+            # Frames hold themselves, in part.
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
         elif request["op"] == "run":
             if request["reads"] and request["data"] in known:
-                known[request["data"]].prepare()
-                gc.freeze()
+                prepare(known[request["data"]])
             run(sock, request, fds, known, home, kept)
+
+
+def prepare(given):
+    try:
+        given.prepare()
+    except Exception:
+        # The script that reads it meets the same error, and tells.
+        pass
+    gc.freeze()
 
 
 def load(required, optional):

@@ -4,12 +4,12 @@
 
 mod world;
 
-use springtide_domain::ParamValue;
+use springtide_domain::{OwnedBars, ParamValue};
 use springtide_python::{
-    Fault, Finish, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRun, Shape, Work,
+    BarsImage, Fault, Finish, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRun, Shape, Work,
 };
 use std::time::Duration;
-use world::{CROSS, World, request};
+use world::{CROSS, World, arrow, request};
 
 /// What a script came to.
 struct Came {
@@ -122,6 +122,53 @@ print("ALL EQUAL")
     let all = run(&world, &script);
     assert!(all.ended.log.stdout.contains("ALL EQUAL"), "{:?}", all.end);
     assert_eq!(all.fault().kind, "NothingRan");
+}
+
+#[test]
+fn a_script_that_writes_into_its_bars_changes_its_own_alone() {
+    let Some(world) = World::ready() else { return };
+    let script = format!(
+        "{CROSS}\nclass Writes(Cross):\n    def init(self):\n        super().init()\n\
+         \x20       self.data.df.iloc[:, 0] = 5.0\n\
+         class Reads(Cross):\n    pass\n"
+    );
+    let all = run(&world, &script);
+    all.good();
+    let strategies: Vec<&str> = all.runs.iter().map(|run| run.strategy.as_str()).collect();
+    assert_eq!(strategies, ["Writes", "Reads"]);
+    let changed = all.runs[0].bars.as_ref().expect("bars of its own");
+    assert!(changed.open.iter().all(|price| *price == 5.0));
+    assert!(all.runs[1].bars.is_none(), "the data set's bars");
+    // The next script's, too: it is another process of the same server.
+    assert!(run(&world, CROSS).good().bars.is_none());
+}
+
+#[test]
+fn a_file_that_pandas_cannot_read_fails_the_script_that_reads_it() {
+    let Some(world) = World::ready() else { return };
+    let mut bars = OwnedBars::default();
+    (0..50).for_each(|i| bars.push(i * 60_000, 1.0, 2.0, 0.5, 1.5, 1.0));
+    let bad = BarsImage::new("bad", arrow(&bars), Some(b"a,b\n1,2\n1,2,3,4\n")).unwrap();
+    let mut faults = Vec::new();
+    let script = request("import pandas as pd\npd.read_csv('nowhere.csv')\n");
+    let mut sink = |message| {
+        if let Message::End(end) = message {
+            faults.extend(end.fault);
+        }
+    };
+    let work = Work::Run(Box::new(script));
+    let ended = world.workers.run(&work, Some(&bad), &RunLimits::default(), &|| false, &mut sink).unwrap();
+    assert_eq!((ended.finish, faults[0].kind.as_str()), (Finish::Code(0), "ParserError"));
+    assert_eq!(faults[0].line, Some(2));
+    // Where nothing is read, the bars alone count.
+    let ended = world.workers.run(
+        &Work::Run(Box::new(request(CROSS))),
+        Some(&bad),
+        &RunLimits::default(),
+        &|| false,
+        &mut |message| assert!(matches!(message, Message::Run(_) | Message::End(_))),
+    );
+    assert_eq!(ended.unwrap().finish, Finish::Code(0));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use victims::{PASSWORD, World};
+use victims::{PASSWORD, SETUID, Setuid, World, can_tell};
 use world::{bare, children, job, python, ways};
 
 /// An attack and how to tell that it succeeded.
@@ -375,22 +375,12 @@ fn a23_odd_kernel_surface() {
 
 #[test]
 fn a24_setuid_binaries() {
-    let Some(children) = ready() else { return };
-    if !is_root() {
-        eprintln!("SKIPPED: only root can make a setuid program to attack with");
-        return;
-    }
-    // A program that would be root: the numbers it prints must not say so.
-    let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("id");
-    std::fs::copy("/usr/bin/id", &program).unwrap();
-    for (path, mode) in [(folder.path(), 0o755), (&program, 0o4755)] {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-    }
-    let told = json!({ "setuid": program });
-    for way in ways(&children).into_iter().filter(|way| way.sandbox.tier() == Tier::Full) {
+    let (Some(children), Some(setuid)) = (ready(), Setuid::find()) else { return };
+    let told = json!({ "setuid": setuid.program });
+    // The numbers it prints must not say that it is root.
+    for way in ways(&children).into_iter().filter(|way| can_tell(way.sandbox.tier())) {
         let world = World::new();
-        let job = job(script!("setuid_binaries"), &world.describe(true, &told)).read(folder.path());
+        let job = job(script!("setuid_binaries"), &world.describe(true, &told)).read(setuid.folder());
         let outcome = way.sandbox.start(&children, job, ChildOptions::new("attack")).unwrap().wait().unwrap();
         let text = outcome.exit.stdout.text();
         let lines: Vec<&str> = text.lines().collect();
@@ -399,7 +389,11 @@ fn a24_setuid_binaries() {
     }
     // As an ordinary user without a sandbox it is root.
     use std::os::unix::process::CommandExt;
-    let output = Command::new(&program).arg("-u").uid(65_534).output().unwrap();
+    let mut plain = Command::new(&setuid.program);
+    if is_root() {
+        plain.uid(65_534);
+    }
+    let output = plain.arg("-u").output().unwrap();
     assert_eq!(output.stdout, b"0\n", "this attack proves nothing (is the folder mounted nosuid?)");
 }
 
@@ -502,8 +496,11 @@ fn the_same_as_an_ordinary_user() {
         return;
     }
     let program = std::env::current_exe().unwrap();
+    let setuid = Setuid::find().unwrap();
     let run = |args: &[&str]| {
-        Command::new(&program).args(args).uid(65_534).gid(65_534).env("HOME", "/").current_dir("/").output()
+        let mut command = Command::new(&program);
+        command.args(args).uid(65_534).gid(65_534).current_dir("/");
+        command.env("HOME", "/").env(SETUID, &setuid.program).output()
     };
     match run(&["--list"]) {
         Ok(output) if output.status.success() => {}

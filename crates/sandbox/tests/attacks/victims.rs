@@ -1,6 +1,7 @@
 //! What there is to be attacked.
 
 use serde_json::{Value, json};
+use springtide_sandbox::Tier;
 use std::{
     net::{TcpListener, UdpSocket},
     os::{
@@ -10,12 +11,50 @@ use std::{
             net::{SocketAddr, UnixListener},
         },
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command},
 };
 
 /// A variable of this process that no sandboxed program may see.
 pub const PASSWORD: &str = "hunter2-of-the-attack-suite";
+
+/// Names a program that makes its user root, for tests that run as an ordinary user, who cannot make one.
+pub const SETUID: &str = "TIDE_TEST_SETUID";
+
+/// A program that makes its user root and prints its user's number.
+pub struct Setuid {
+    pub program: PathBuf,
+    _made: Option<tempfile::TempDir>,
+}
+
+impl Setuid {
+    /// The one that [`SETUID`] names, else a new one; `None`, said aloud, where there is neither.
+    pub fn find() -> Option<Self> {
+        if let Some(program) = std::env::var_os(SETUID) {
+            return Some(Self { program: program.into(), _made: None });
+        }
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can make a setuid program to attack with");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("id");
+        std::fs::copy("/usr/bin/id", &program).unwrap();
+        for (path, mode) in [(folder.path(), 0o755), (&program, 0o4755)] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        Some(Self { program, _made: Some(folder) })
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.program.parent().unwrap()
+    }
+}
+
+/// Whether a sandbox of this kind can tell: in a reduced one, which root would share, it is root beforehand.
+pub fn can_tell(tier: Tier) -> bool {
+    tier == Tier::Full || !rustix::process::geteuid().is_root()
+}
 
 /// Things outside the sandbox.
 pub struct World {
