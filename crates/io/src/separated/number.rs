@@ -59,27 +59,29 @@ macro_rules! digits {
             const ONES: $word = <$word>::MAX / 0xff;
             const HIGH: $word = ONES * 0x80;
             const ZEROS: $word = ONES * 0x30;
+            /// What becomes of a point where digits become their values.
+            const POINT: $word = 0x2e ^ 0x30;
             let length = field.end - field.start;
             if length == 0 || length > $bytes {
                 return None;
             }
-            let keep = <$word>::MAX << (8 * ($bytes - length));
-            let word = <$word>::from_le_bytes(field.tail()?) & keep | ZEROS & !keep;
-            let differs = word ^ (ONES * 0x2e);
-            // The top bit of each byte that is a point. Adding below the top bit carries into no other byte.
-            let points = !(((differs & !HIGH) + !HIGH) | differs) & HIGH;
-            let (closed, places) = if points == 0 {
-                (word, 0)
-            } else {
-                let at = points.trailing_zeros() / 8;
-                let below = ((1 as $word) << (8 * at)) - 1;
-                let above = !below & !((0xff as $word) << (8 * at));
-                ((word & above) | (word & below) << 8 | 0x30, $bytes - 1 - at as usize)
-            };
-            let values = closed ^ ZEROS;
-            // A digit's value plus 0x76 stays below 0x80; anything else reaches it or has its top bit set.
-            let other = (values.wrapping_add(ONES * 0x76) | values) & HIGH;
-            (other == 0 && (length > 1 || points == 0)).then_some((values, places))
+            let outside = 8 * ($bytes - length);
+            let values = (<$word>::from_le_bytes(field.tail()?) ^ ZEROS) >> outside << outside;
+            // A digit's value plus 0x76 stays below 0x80; anything else reaches it or has its top bit set. What a
+            // byte carries into the next can only make more of them.
+            let others = (values.wrapping_add(ONES * 0x76) | values) & HIGH;
+            if others == 0 {
+                return Some((values, 0));
+            }
+            // The lowest bit of a byte that is no digit; the only one, and a point, or this is not the way.
+            let at = others >> 7;
+            let values = values ^ at.wrapping_mul(POINT);
+            if others & (others - 1) != 0 || values & at.wrapping_mul(0xff) != 0 || length == 1 {
+                return None;
+            }
+            let below = at - 1;
+            let closed = values & !below | (values & below) << 8;
+            Some((closed, others.leading_zeros() as usize / 8))
         }
     };
 }
@@ -205,6 +207,8 @@ mod tests {
             "1e5",
             "1,5",
             "é",
+            "1é.5",
+            "1.5é2",
             "12 ",
             " 12",
             "/",
