@@ -6,7 +6,7 @@ mod common;
 use common::{Random, seeds};
 use springtide_runtime::{
     CancelToken, GroupOptions, Outcome, Priority, StopReason,
-    exec::{Cause, Named, Runtime, RuntimeConfig, RuntimeError, Scope, TaskPhase, within},
+    exec::{Cause, Named, Runtime, RuntimeConfig, RuntimeError, Scope, TaskNode, TaskPhase, within},
 };
 use std::{
     collections::HashSet,
@@ -246,21 +246,35 @@ fn deadlines_drop_what_waits_and_what_is_queued() {
     assert_eq!(runtime.snapshot().total().timed_out, 2);
 }
 
+/// The task of the outermost scope, as soon as it is told to stop.
+fn stopping(runtime: &Runtime) -> TaskNode {
+    loop {
+        let tree = runtime.tree();
+        match tree.root.tasks.first() {
+            Some(task) if task.stopping.is_some() => return task.clone(),
+            _ => thread::yield_now(),
+        }
+    }
+}
+
 #[test]
 fn a_task_that_ignores_its_deadline_is_shown_and_counted() {
     let runtime = runtime(1);
     let scope = runtime.scope();
-    let (gate, closed) = mpsc::channel::<()>();
-    let task = scope.spawn(Priority::Low, "deaf", Duration::from_millis(2), async move {
-        let _ = closed.recv();
-    });
-    let deaf = loop {
-        let tree = runtime.tree();
-        let task = tree.root.tasks.first().unwrap();
-        if task.stopping.is_some() {
-            break task.clone();
+    // On a busy machine a short deadline can pass before the task begins, which then never does.
+    let mut limit = Duration::from_millis(2);
+    let (gate, task, deaf) = loop {
+        let (gate, closed) = mpsc::channel::<()>();
+        let (begins, began) = mpsc::channel::<()>();
+        let task = scope.spawn(Priority::Low, "deaf", limit, async move {
+            let _ = begins.send(());
+            let _ = closed.recv();
+        });
+        if began.recv().is_ok() {
+            break (gate, task, stopping(&runtime));
         }
-        thread::yield_now();
+        assert_eq!(runtime.run("run", |_| task).unwrap(), Outcome::TimedOut);
+        limit *= 2;
     };
     assert_eq!((deaf.label.as_str(), deaf.phase), ("deaf", TaskPhase::Running));
     assert_eq!(deaf.stopping, Some(StopReason::TimedOut));
