@@ -40,7 +40,7 @@
 //! bent and no event waits long. When steps pile up or are long, a sleeping worker is woken; when no worker comes for
 //! five milliseconds, because all compute, the reactor takes a step all the same.
 //!
-//! Where one step of the reactor's makes another ready and nothing at all is queued, as when a task spawns another
+//! Where one short step makes another ready and nothing at all is queued, as when a task spawns another
 //! and awaits it, the step is *handed over*: it runs next, without a way through the queue. It is charged like any
 //! other; as soon as something else is queued, it queues, too.
 //!

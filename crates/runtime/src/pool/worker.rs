@@ -2,7 +2,7 @@
 
 use super::{
     Shared,
-    central::{HELP_NS, Lane, SIGNAL_SHUTDOWN, SIGNAL_URGENT, Ticket, Usage, Work, steal},
+    central::{Central, HELP_NS, Lane, SIGNAL_SHUTDOWN, SIGNAL_URGENT, Ticket, Usage, Work, steal},
     reactor::Turn,
     task::Ran,
 };
@@ -27,7 +27,7 @@ use std::{
 
 type NotHandedOver = (Option<Arc<TaskCell>>, Arc<TaskCell>);
 
-/// Longest turn of the lane between two looks for events.
+/// Longest turn of the lane between two looks for events, and of a worker's steps that are handed over.
 const LANE_TURN: Duration = Duration::from_micros(100);
 /// Most steps of the lane between two looks for events.
 const LANE_STEPS: usize = 64;
@@ -107,18 +107,17 @@ pub(super) fn work(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) {
 
 /// Hands a step over: from the step that runs on this thread to the next one it runs, past the queue, its lock and
 /// its order. Only where that is what the queue would come to: nothing else is queued or in hand, so that the policy
-/// has no choice; the step is short, so that nobody need be woken for it; and the thread is the lane, which takes
-/// short steps first wherever it can. What does not fit these terms is given back for the queue, with what was
-/// handed over before, which must stay ahead of it.
+/// has no choice; and both steps are expected to be short, so that nobody need be woken. What does not fit these terms
+/// is given back for the queue, with what was handed over before, which must stay ahead of it.
 ///
-/// Nobody is passed over: before the step runs the lane looks again whether something was queued meanwhile, and if
-/// so queues the step, too; every turn of the lane ends with an empty hand. A step handed over waits for the rest of
-/// one short step at most, unseen by other workers.
+/// Nobody is passed over: before the step runs its thread looks again whether something was queued meanwhile, and if
+/// so queues the step, too; every turn ends with an empty hand. A step handed over waits for the rest of one short
+/// step at most, unseen by other workers.
 pub(super) fn hand_over(cell: Arc<TaskCell>) -> Result<(), NotHandedOver> {
     let shared = cell.scope().shared();
-    let is_lane = |local: &Rc<Local>| Arc::ptr_eq(&local.shared, shared) && local.hands_over.get();
-    let lane = CURRENT.try_with(|current| current.borrow().as_ref().filter(|l| is_lane(l)).cloned());
-    let Some(local) = lane.ok().flatten() else { return Err((None, cell)) };
+    let hands_over = |local: &Rc<Local>| Arc::ptr_eq(&local.shared, shared) && local.hands_over.get();
+    let local = CURRENT.try_with(|current| current.borrow().as_ref().filter(|l| hands_over(l)).cloned());
+    let Some(local) = local.ok().flatten() else { return Err((None, cell)) };
     let earlier = local.handed.take();
     let is_short = (1..=HELP_NS).contains(&cell.expected_ns());
     if earlier.is_some() || !is_short || !local.deque.is_empty() || !shared.is_calm() {
@@ -166,6 +165,14 @@ impl Drop for MayWait {
 /// True on a thread of this pool.
 pub(crate) fn is_on(shared: &Arc<Shared>) -> bool {
     Local::current(shared).is_some()
+}
+
+impl Central {
+    fn settle_handed(&mut self, handed: &[HandedUsage]) {
+        for HandedUsage { flow, tasks, actual, .. } in handed {
+            self.policy.handed_over(*flow, *tasks, *actual);
+        }
+    }
 }
 
 impl Local {
@@ -264,10 +271,23 @@ impl Local {
         let mut first = Some(first);
         tokio.block_on(poll_fn(|_| {
             let mut clock = start;
-            while let Some(ticket) = first.take().or_else(|| self.next_step()) {
-                clock = self.run(ticket, &self.desk().slot, clock);
+            loop {
+                if let Some(cell) = self.take_handed() {
+                    clock = self.run_handed(cell, clock);
+                } else if let Some(ticket) = first.take().or_else(|| self.next_step()) {
+                    self.hands_over.set(ticket.charge <= HELP_NS);
+                    clock = self.run(ticket, &self.desk().slot, clock);
+                } else {
+                    break;
+                }
+                if clock - start >= LANE_TURN {
+                    break;
+                }
             }
+            self.hands_over.set(false);
             self.desk().slot.end();
+            self.settle_handed();
+            self.queue_handed();
             Poll::Ready(clock)
         }))
     }
@@ -352,14 +372,25 @@ impl Local {
         end
     }
 
+    /// Tells the policy what steps that were handed over have cost.
+    fn settle_handed(&self) {
+        let mut handed = self.handed_usage.take();
+        if !handed.is_empty() {
+            let mut central = lock(&self.shared.central);
+            central.settle_handed(&handed);
+            self.shared.release(central, 0);
+            // Not under the lock, which the last of a flow's scopes takes to close it.
+            handed.clear();
+        }
+        self.handed_usage.replace(handed);
+    }
+
     /// Draws light work; without any, the lane is parked when this returns.
     fn draw_light(&self) -> Result<Ticket, Turn> {
         let mut handed = self.handed_usage.take();
         let mut central = lock(&self.shared.central);
         central.settle(&mut self.usage.borrow_mut());
-        for HandedUsage { flow, tasks, actual, .. } in &handed {
-            central.policy.handed_over(*flow, *tasks, *actual);
-        }
+        central.settle_handed(&handed);
         let drawn = central.draw_light(&self.deque, self.shared.workers());
         let in_hand = drawn.or_else(|| {
             // An urgent task was looked for first; the hand comes after it.
@@ -372,7 +403,7 @@ impl Local {
         let helpers = in_hand.as_ref().map_or(0, |ticket| self.worth_stealing(ticket));
         let without = if central.steps > 0 { Turn::Held(central.drawn) } else { Turn::Idle };
         self.shared.release(central, helpers);
-        // Not under the lock, which the last of a flow's scopes takes to close it.
+        // As in `settle_handed`.
         handed.clear();
         self.handed_usage.replace(handed);
         in_hand.ok_or(without)
