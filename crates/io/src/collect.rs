@@ -207,7 +207,7 @@ impl Batch {
 
     pub(crate) fn reject(&mut self, line: u64, problem: Problem, text: impl FnOnce() -> String) {
         self.rows += 1;
-        self.bad.add(|| RowSample { line, reason: problem.to_string(), text: text() });
+        self.bad.add(line, || RowSample { line, reason: problem.to_string(), text: text() });
     }
 
     fn line_of(&self, row: usize) -> u64 {
@@ -388,13 +388,13 @@ impl<'a, S: Sink> Collector<'a, S> {
             return true;
         }
         if row.time < last.time {
-            self.out_of_order.add(|| sample("earlier than the row before".into()));
+            self.out_of_order.add(line, || sample("earlier than the row before".into()));
             return true;
         }
         if row.same_bits(&last) {
-            self.duplicates.add(|| sample("same as the row before".into()));
+            self.duplicates.add(line, || sample("same as the row before".into()));
         } else {
-            self.bad.add(|| sample(Problem::OtherValues.to_string()));
+            self.bad.add(line, || sample(Problem::OtherValues.to_string()));
         }
         self.missing_volume -= u64::from(row.volume.is_nan());
         false

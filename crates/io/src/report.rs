@@ -95,25 +95,30 @@ pub struct RowSample {
 pub struct RowIssues {
     /// All cases.
     pub count: u64,
-    /// The first cases, at most ten.
+    /// The first cases by their lines, at most ten.
     pub samples: Vec<RowSample>,
 }
 
 impl RowIssues {
-    /// Counts a case; `sample` is asked for only while samples are kept.
-    pub(crate) fn add(&mut self, sample: impl FnOnce() -> RowSample) {
+    /// Counts a case; `sample` is asked for only when it is kept. Cases come in any order: what a row is next to is
+    /// known later than what is wrong with it alone.
+    pub(crate) fn add(&mut self, line: u64, sample: impl FnOnce() -> RowSample) {
         self.count += 1;
-        if self.samples.len() < SAMPLES {
-            self.samples.push(sample());
+        let at = self.samples.partition_point(|s| s.line <= line);
+        if at < SAMPLES {
+            self.samples.truncate(SAMPLES - 1);
+            self.samples.insert(at, sample());
         }
     }
 
-    /// Appends what a later part of the file held, its lines counted from `line_base`.
+    /// Takes in what a later part of the file held, its lines counted from `line_base`.
     pub(crate) fn absorb(&mut self, later: RowIssues, line_base: u64) {
-        self.count += later.count;
-        let room = SAMPLES - self.samples.len().min(SAMPLES);
-        let moved = later.samples.into_iter().take(room);
-        self.samples.extend(moved.map(|s| RowSample { line: s.line + line_base, ..s }));
+        let unseen = later.count - later.samples.len() as u64;
+        for sample in later.samples {
+            let line = sample.line + line_base;
+            self.add(line, || RowSample { line, ..sample });
+        }
+        self.count += unseen;
     }
 }
 

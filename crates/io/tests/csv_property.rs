@@ -152,3 +152,17 @@ proptest! {
         fuzz_csv(text.as_bytes());
     }
 }
+
+/// Found by fuzzing: a row whose time came before on the far side of a border between parts was named before an
+/// earlier line of its own part.
+#[test]
+fn bad_rows_are_named_by_their_lines() {
+    let text = "00;1.5;2;1;1.25;10\n000;1.25;2;1;1.5;0\n72531200000;1se,\t\0\0\0\0\0\0\0open\u{fffd}l.5;2;1;1.25;5;10\n\
+                1672531260001.5;0\n";
+    fuzz_csv(text.as_bytes());
+    let options = ImportOptions { skip_bad: true, ..ImportOptions::default() };
+    let (_, meta) =
+        read_csv_bytes(Path::new("A_1m.csv"), text.as_bytes(), &options).expect("one row is good");
+    let bad = meta.report.expect("an import is reported").bad_rows;
+    assert_eq!((bad.count, bad.samples.iter().map(|s| s.line).collect::<Vec<_>>()), (3, vec![2, 3, 4]));
+}
