@@ -2,7 +2,7 @@
 //!
 //! This is the native half of the Python package `backtesting` in `python/backtesting`: the broker's
 //! objects, the data and indicator arrays that a strategy sees, the main loop and the statistics. The
-//! Python half holds what is asked once per run. Behaviour is that of version 0.6.6, or of 0.3.3 where [`version`]
+//! Python half holds what is asked once per run. Behaviour is that of version 0.6.6, or of 0.3.3 where `version`
 //! was told so.
 //!
 //! Arrays are numpy's own objects. The main loop makes them longer where they stand, bar by bar, and
