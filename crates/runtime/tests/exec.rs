@@ -5,7 +5,7 @@ mod common;
 
 use common::{Random, seeds};
 use springtide_runtime::{
-    CancelToken, GroupOptions, Outcome, Priority, StopReason,
+    CancelToken, Group, GroupOptions, Outcome, Priority, StopReason,
     exec::{Cause, Named, Runtime, RuntimeConfig, RuntimeError, Scope, TaskNode, TaskPhase, within},
 };
 use std::{
@@ -624,18 +624,24 @@ fn an_idle_class_leaves_its_share_to_the_others() {
     assert_shares(saturated_shares(&small_burst(2), &classes), [0.0, 0.75, 0.0, 0.25]);
 }
 
-#[test]
-fn steps_are_served_while_every_worker_computes() {
-    let runtime = runtime(1);
-    let group = runtime.pool().group::<()>(GroupOptions::default());
+/// Takes a worker until the sender is dropped.
+fn busy_worker(runtime: &Runtime) -> (Group<()>, mpsc::Sender<()>) {
+    let group = runtime.pool().group(GroupOptions::default());
     let (gate, closed) = mpsc::channel::<()>();
     let (begun, begins) = mpsc::channel();
     group.spawn("long", move |_| {
         begun.send(()).unwrap();
         let _ = closed.recv();
     });
-    group.spawn_all((0..100).map(|_| ("queued", |_: &springtide_runtime::TaskCtx| ())));
     begins.recv().unwrap();
+    (group, gate)
+}
+
+#[test]
+fn steps_are_served_while_every_worker_computes() {
+    let runtime = runtime(1);
+    let (group, gate) = busy_worker(&runtime);
+    group.spawn_all((0..100).map(|_| ("queued", |_: &springtide_runtime::TaskCtx| ())));
     // The only worker is taken, yet tasks run to their ends, timers included.
     let outcome = runtime
         .run("run", |scope| async move {
@@ -687,14 +693,7 @@ fn long_steps_leave_the_reactor_to_workers() {
 #[test]
 fn a_chain_of_steps_lets_others_go_on() {
     let runtime = runtime(1);
-    let group = runtime.pool().group::<()>(GroupOptions::default());
-    let (gate, closed) = mpsc::channel::<()>();
-    let (begun, begins) = mpsc::channel();
-    group.spawn("long", move |_| {
-        begun.send(()).unwrap();
-        let _ = closed.recv();
-    });
-    begins.recv().unwrap();
+    let (_group, gate) = busy_worker(&runtime);
     // The reactor alone is left for the chain and for whoever is to end it.
     let over = Arc::new(AtomicBool::new(false));
     let (in_chain, until) = (Arc::clone(&over), Arc::clone(&over));

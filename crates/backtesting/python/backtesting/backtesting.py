@@ -37,34 +37,6 @@ class Backtest:
         exclusive_orders=False,
         finalize_trades=False,
     ):
-        self._set_up(
-            data, strategy, cash=cash, spread=spread, commission=commission, margin=margin,
-            trade_on_close=trade_on_close, hedging=hedging, exclusive_orders=exclusive_orders,
-            finalize_trades=finalize_trades,
-        )
-
-    if OLD:
-
-        def __init__(  # noqa: F811
-            self,
-            data,
-            strategy,
-            *,
-            cash=10_000,
-            commission=0.0,
-            margin=1.0,
-            trade_on_close=False,
-            hedging=False,
-            exclusive_orders=False,
-        ):
-            self._set_up(
-                data, strategy, cash=cash, spread=0.0, commission=commission, margin=margin,
-                trade_on_close=trade_on_close, hedging=hedging, exclusive_orders=exclusive_orders,
-                finalize_trades=False,
-            )
-
-    def _set_up(self, data, strategy, *, cash, spread, commission, margin, trade_on_close, hedging, exclusive_orders,
-                finalize_trades):
         if not (inspect.isclass(strategy) and issubclass(strategy, Strategy)):
             raise TypeError("`strategy` must be a Strategy sub-type")
         self._data = prepare(data, cash)
@@ -81,6 +53,26 @@ class Backtest:
             "exclusive_orders": bool(exclusive_orders),
         }
         self._bars = None
+
+    if OLD:
+        _set_up = __init__
+
+        def __init__(  # noqa: F811
+            self,
+            data,
+            strategy,
+            *,
+            cash=10_000,
+            commission=0.0,
+            margin=1.0,
+            trade_on_close=False,
+            hedging=False,
+            exclusive_orders=False,
+        ):
+            self._set_up(
+                data, strategy, cash=cash, commission=commission, margin=margin, trade_on_close=trade_on_close,
+                hedging=hedging, exclusive_orders=exclusive_orders,
+            )
 
     def run(self, **kwargs):
         """Runs the strategy with these parameters; returns the statistics."""

@@ -2,8 +2,8 @@
 //!
 //! Whoever finds no connection at rest waits in line, and one is made for it, unless enough for all in line are being
 //! made already. If another comes free sooner, the first in line takes that; what was made for somebody who no longer
-//! needs it goes to the next in line, or to rest. New ones are begun a few at a time, and between these whatever else is due is served: hundreds begun in one go would
-//! hold up the answers to requests that are under way already.
+//! needs it goes to the next in line, or to rest. New ones are begun a few at a time, and between these whatever else
+//! is due is served: hundreds begun in one go would hold up the answers to requests that are under way already.
 
 use super::{
     connect::{Dialed, Dialer},
