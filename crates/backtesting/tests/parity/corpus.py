@@ -26,6 +26,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+# Wall time of a script, in limits of its processor time: the machine may have other work.
+PATIENCE = 10
 # Address space of a script: a machine shared with others must not run out of memory.
 MEMORY_BYTES = 8 << 30
 libc = ctypes.CDLL(None)
@@ -57,7 +59,7 @@ def main():
     parser.add_argument("--rules", choices=VERSIONS, default="backtesting_py", help="the version that is compared")
     parser.add_argument("--keep", type=Path, default=Path("parity"), help="folder for the records")
     parser.add_argument("--sample", type=int, default=0, help="this many scripts, by a seed; 0 for all")
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds a script may take")
+    parser.add_argument("--limit", type=int, default=60, help="seconds of processor time a script's process may take")
     parser.add_argument("--again", action="store_true", help="run ours again where there is a record")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--slot", type=int, default=0, help=argparse.SUPPRESS)
@@ -144,9 +146,10 @@ def work(options, scripts):
             os.setpgid(0, 0)
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+            resource.setrlimit(resource.RLIMIT_CPU, (options.limit, options.limit + 1))
             run_one(options, path, text, record)
-        ended = wait(child, options.limit)
-        if not ended:
+        in_time = wait(child, options.limit * PATIENCE)
+        if not in_time:
             record.write_bytes(pickle.dumps({"runs": [], "error": ("TimeLimit", "", ""), "output": ""}))
         elif not record.exists():
             record.write_bytes(pickle.dumps({"runs": [], "error": ("Crash", "", ""), "output": ""}))
@@ -157,17 +160,19 @@ def work(options, scripts):
 
 
 def wait(child, limit):
-    """Whether the child ended by itself; then or afterwards all that it started ends, too."""
+    """Whether the child ended within its limits; then or afterwards all that it started ends, too."""
     end = time.monotonic() + limit
-    by_itself = False
-    while not by_itself and time.monotonic() < end:
+    by_itself = None
+    while by_itself is None and time.monotonic() < end:
         # Without taking it off the table: its number stays that of its group.
-        by_itself = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        by_itself = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         time.sleep(0.005)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     end_orphans()
-    return by_itself
+    if by_itself is None:
+        return False
+    return (by_itself.si_code, by_itself.si_status) != (os.CLD_KILLED, signal.SIGXCPU)
 
 
 def end_orphans():
