@@ -55,14 +55,14 @@ fn run() -> Result<(), String> {
     let work = Work::start()?;
     println!("{:>8} {:>8} {:>10} {:>6} {:>8}  so far", "minute", "rounds", "memory MB", "fds", "threads");
     let (start, mut samples, mut rounds, mut row) = (Instant::now(), Vec::<Sample>::new(), 0_u64, 0);
-    let mut known = Vec::new();
+    let mut known = Vec::<String>::new();
     while start.elapsed() < total {
         work.round(rounds)?;
         rounds += 1;
         let sample = Sample::take();
         let open = descriptors();
         if open.len() > known.len() {
-            let new: Vec<_> = open.iter().filter(|name| !known.contains(name)).cloned().collect();
+            let new: Vec<_> = open.iter().filter(|name| !known.contains(*name)).cloned().collect();
             println!(
                 "{:>8} round {rounds} ends with {} descriptors; new: {}",
                 "",
