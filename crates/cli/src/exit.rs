@@ -1,5 +1,6 @@
 //! How the program ends: messages and exit codes, in one place.
 
+use crate::term::printable;
 use springtide_lab::LabError;
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ pub fn finish(result: CommandResult) -> ExitCode {
         Ok(Ending::Partly) => ExitCode::from(4),
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) => {
-            eprintln!("tide: {error}");
+            eprintln!("tide: {}", printable(&error.to_string()));
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
     }

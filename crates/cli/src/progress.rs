@@ -1,6 +1,9 @@
 //! The live display of a batch: redrawn in place on a terminal, plain lines elsewhere.
 
-use crate::{output::si, term::Term};
+use crate::{
+    output::si,
+    term::{Term, printable},
+};
 use crossterm::{
     QueueableCommand,
     cursor::{MoveToColumn, MoveUp},
@@ -38,8 +41,10 @@ impl Speaker {
     /// Prints whole lines.
     pub fn say(&self, text: &str) {
         match &self.waiting {
-            Some(waiting) => waiting.lock().unwrap_or_else(PoisonError::into_inner).push_str(text),
-            None => eprint!("{text}"),
+            Some(waiting) => {
+                waiting.lock().unwrap_or_else(PoisonError::into_inner).push_str(&printable(text))
+            }
+            None => eprint!("{}", printable(text)),
         }
     }
 

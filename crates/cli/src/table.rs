@@ -1,5 +1,8 @@
 //! Plain tables for the terminal: aligned columns, numbers to the right, cut to the width.
 
+use crate::term::printable;
+use std::borrow::Cow;
+
 /// One column's head and alignment.
 #[derive(Clone, Debug)]
 pub struct Column {
@@ -55,7 +58,7 @@ pub fn render(columns: &[Column], rows: &[Vec<Cell>], width: usize, color: bool)
     let mut widths: Vec<usize> = columns.iter().map(|c| count(&c.title)).collect();
     for row in rows {
         for (w, cell) in widths.iter_mut().zip(row) {
-            *w = (*w).max(count(&cell.text));
+            *w = (*w).max(count(&shown(&cell.text)));
         }
     }
     shrink(columns, &mut widths, width);
@@ -87,7 +90,7 @@ fn line(out: &mut String, columns: &[Column], widths: &[usize], cells: &[Cell], 
         if i > 0 {
             out.push_str(&" ".repeat(GAP));
         }
-        let text = cut(&cell.text, *w);
+        let text = cut(&shown(&cell.text), *w);
         let pad = " ".repeat(w - count(&text));
         let painted = match cell.code.filter(|_| color) {
             Some(code) => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -100,6 +103,12 @@ fn line(out: &mut String, columns: &[Column], widths: &[usize], cells: &[Cell], 
     }
     out.truncate(out.trim_end().len().max(start));
     out.push('\n');
+}
+
+/// A cell is one line of printable text.
+fn shown(text: &str) -> Cow<'_, str> {
+    let text = printable(text);
+    if text.contains(['\n', '\t']) { Cow::Owned(text.replace(['\n', '\t'], " ")) } else { text }
 }
 
 fn cut(text: &str, width: usize) -> String {

@@ -1,7 +1,7 @@
 //! What the terminal can do, decided once at the start.
 
 use crate::args::{Cli, ColorWhen};
-use std::io::IsTerminal;
+use std::{borrow::Cow, io::IsTerminal};
 
 /// Terminal abilities and wishes of the person.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +52,44 @@ impl Term {
     /// A note on stderr, unless quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", printable(text));
         }
     }
+}
+
+/// Text that may come from a file, a script or a server, made fit for a terminal: control characters become visible
+/// (`\u{1b}`), so that no data can set a title, move the cursor or type for the person. Line ends, tabs and colours stay.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(at) = rest.find(is_control) {
+        clean.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let length = color_length(rest);
+        if length > 0 {
+            clean.push_str(&rest[..length]);
+            rest = &rest[length..];
+        } else if let Some(c) = rest.chars().next() {
+            clean.extend(c.escape_unicode());
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
+}
+
+fn is_control(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
+}
+
+/// Length of the colour sequence that the text begins with; 0 where there is none.
+fn color_length(text: &str) -> usize {
+    let Some(codes) = text.strip_prefix("\x1b[") else { return 0 };
+    let end = codes.find(|c: char| !c.is_ascii_digit() && c != ';').unwrap_or(codes.len());
+    if codes[end..].starts_with('m') { "\x1b[".len() + end + 1 } else { 0 }
 }
 
 /// Wraps text in colours, or not.
@@ -63,7 +98,9 @@ pub struct Paint(bool);
 
 impl Paint {
     fn wrap(self, code: &str, text: impl std::fmt::Display) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+        let text = text.to_string();
+        let text = printable(&text);
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into_owned() }
     }
     pub fn bold(self, text: impl std::fmt::Display) -> String {
         self.wrap("1", text)
@@ -82,5 +119,21 @@ impl Paint {
     }
     pub fn cyan(self, text: impl std::fmt::Display) -> String {
         self.wrap("36", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn only_colours_line_ends_and_tabs_pass() {
+        let plain = "close 1,5\tin \u{e4} line\nbelow";
+        assert_eq!(printable(plain), plain);
+        let painted = "\x1b[1;31mred\x1b[0m";
+        assert_eq!(printable(painted), painted);
+        assert_eq!(printable("\x1b]0;title\x07"), "\\u{1b}]0;title\\u{7}");
+        assert_eq!(printable("a\rb\x1b[2Kc\x1b[3"), "a\\u{d}b\\u{1b}[2Kc\\u{1b}[3");
+        assert_eq!(printable("\u{9b}31m"), "\\u{9b}31m", "the one-character form of escape and bracket");
     }
 }

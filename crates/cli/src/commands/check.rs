@@ -4,6 +4,7 @@ use super::Context;
 use crate::{
     args::{CheckArgs, PythonArgs},
     exit::{CommandResult, Ending},
+    term::printable,
     watch::{Watched, concerns},
 };
 use springtide_domain::{Diagnostic, Severity, SourceMap};
@@ -47,7 +48,7 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
             Ok(source) => CompiledStrategy::new(source, python.as_ref()),
             Err(error) => {
                 bad += 1;
-                eprintln!("tide: {error}");
+                eprintln!("tide: {}", printable(&error.to_string()));
                 continue;
             }
         };
@@ -59,10 +60,9 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
         } else if !compiled.diagnostics.is_empty() {
             let name = path.display().to_string();
             let text = &compiled.source.text;
-            print!(
-                "{}",
-                springtide_pine::render::render(&compiled.diagnostics, text, &name, context.term.color_out)
-            );
+            let color = context.term.color_out;
+            let text = springtide_pine::render::render(&compiled.diagnostics, text, &name, color);
+            print!("{}", printable(&text));
         }
     }
     if !args.json {

@@ -7,7 +7,7 @@ use crate::{
     exit::{CommandResult, Ending},
     output::{group, metric_text, run_json},
     table::{Cell, Column, render},
-    term::Paint,
+    term::{Paint, printable},
 };
 use springtide_domain::RunStatus;
 use springtide_engine::metrics::METRICS;
@@ -16,6 +16,7 @@ use springtide_lab::{
     replay::{self, Replay},
     report::{RunDetail, detail::TradeRow, export::iso},
 };
+use std::io::IsTerminal;
 
 mod python;
 
@@ -45,15 +46,15 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
         return Ok(Ending::Ok);
     }
     let paint = context.term.out();
-    println!("{}", head(&record, paint));
+    println!("{}", printable(&head(&record, paint)));
     if let Some(error) = &record.error {
         println!("{}\n", paint.red(error));
     }
     if let Some(text) = diagnostics(&ledger, &record, context.term.color_out)? {
-        print!("{text}");
+        print!("{}", printable(&text));
     }
     if let Some(facts) = &record.python {
-        print!("{}", python::facts(facts, context.term.width, paint));
+        print!("{}", printable(&python::facts(facts, context.term.width, paint)));
     }
     if record.metrics.is_some() {
         print!("{}", metrics(&record, context.term.width, paint));
@@ -77,8 +78,15 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
 fn log(context: &Context, ledger: &springtide_lab::Ledger, record: &RunRecord) -> CommandResult {
     match ledger.log(&record.id)? {
         Some(log) => {
-            print!("{}", log.stdout);
-            eprint!("{}", log.stderr);
+            // To a file or a pipe it goes as it is.
+            match std::io::stdout().is_terminal() {
+                true => print!("{}", printable(&log.stdout)),
+                false => print!("{}", log.stdout),
+            }
+            match std::io::stderr().is_terminal() {
+                true => eprint!("{}", printable(&log.stderr)),
+                false => eprint!("{}", log.stderr),
+            }
         }
         None => context.term.note("It printed nothing."),
     }
