@@ -12,9 +12,10 @@ use crossterm::{
 };
 use springtide_lab::batch::Progress;
 use springtide_runtime::Registry;
+use springtide_runtime::locks::{Condvar, Mutex, lock};
 use std::{
     io::Write,
-    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -41,15 +42,13 @@ impl Speaker {
     /// Prints whole lines.
     pub fn say(&self, text: &str) {
         match &self.waiting {
-            Some(waiting) => {
-                waiting.lock().unwrap_or_else(PoisonError::into_inner).push_str(&printable(text))
-            }
+            Some(waiting) => lock(waiting).push_str(&printable(text)),
             None => eprint!("{}", printable(text)),
         }
     }
 
     fn take(&self) -> String {
-        let waiting = self.waiting.as_ref().map(|w| w.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = self.waiting.as_ref().map(|w| lock(w));
         waiting.map(|mut text| std::mem::take(&mut *text)).unwrap_or_default()
     }
 }
@@ -81,7 +80,7 @@ impl Display {
     }
 
     fn stop(&mut self) {
-        *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(&self.done.0) = true;
         self.done.1.notify_all();
         if let Some(thread) = self.thread.take() {
             // A display that panicked has already told; the batch's results matter more.
@@ -107,7 +106,7 @@ struct Screen {
 fn draw(screen: &Screen, signal: &(Mutex<bool>, Condvar)) {
     let every = if screen.term.live { LIVE_EVERY } else { PLAIN_EVERY };
     let mut drawn = 0;
-    let mut stop = signal.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut stop = lock(&signal.0);
     while !*stop {
         let (guard, waited) = signal.1.wait_timeout(stop, every).unwrap_or_else(PoisonError::into_inner);
         stop = guard;

@@ -2,11 +2,8 @@
 
 use springtide_io::files::{AppendOptions, Appender, Durability, FileError};
 use springtide_lab::LabError;
-use std::{
-    path::Path,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use springtide_runtime::locks::{Mutex, lock};
+use std::{path::Path, time::Duration};
 
 /// How much of the log a power cut may take. The ledger, which loses nothing, has the same runs.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -30,13 +27,13 @@ impl RunLog {
     /// Appends a line. Runs go on when that fails; [`RunLog::finish`] tells.
     pub fn append(&self, line: &impl std::fmt::Display) {
         if let Err(error) = self.file.append(line.to_string().as_bytes()) {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            lock(&self.failure).get_or_insert(error);
         }
     }
 
     /// Forces it to the disk; the first line that could not be written is the error.
     pub fn finish(&self) -> Result<(), LabError> {
-        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let failure = lock(&self.failure).take();
         let ended = failure.map_or_else(|| self.file.sync(), Err);
         ended.map_err(|e| LabError::Data(format!("the log of runs is not complete: {e}")))
     }

@@ -18,12 +18,13 @@ use jobs::Jobs;
 use springtide_domain::{ContentHash, Params, RunId, RunStatus};
 use springtide_engine::Rules;
 use springtide_pine::vm::Scratch;
+use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::{CancelToken, GroupOptions, Outcome, Pool, Priority, TaskCtx};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -217,7 +218,7 @@ fn announcer(progress: &Arc<Progress>, told: &Arc<Mutex<OnRun>>) -> Acknowledge 
     Box::new(move |run: RunRecord| {
         progress.count(&run);
         log(&run);
-        let mut tell = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tell = lock(&told);
         tell(&run, false);
     })
 }
@@ -352,7 +353,7 @@ impl Batch<'_> {
     fn reuse(&self, first: &RunRecord, others: &[RunRecord]) {
         self.progress.planned.fetch_add(others.len() as u64, Ordering::Relaxed);
         self.progress.reused.fetch_add(1 + others.len() as u64, Ordering::Relaxed);
-        let mut tell = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tell = lock(self.told);
         [first].into_iter().chain(others).for_each(|record| tell(record, true));
     }
 }

@@ -5,11 +5,12 @@ use springtide_engine::metrics::Calendar;
 use springtide_io::{BarFile, BarMeta, ColumnPlaces};
 use springtide_pine::vm::ColumnStore;
 use springtide_python::{ArrowBars, BarsImage};
+use springtide_runtime::locks::{Mutex, lock};
 use std::{
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// What part of the data is used and at which bar length.
@@ -105,7 +106,7 @@ impl DataSet {
     /// # Errors
     /// When the system has no memory or descriptor for it.
     pub fn image(&self) -> io::Result<Arc<BarsImage>> {
-        let mut image = self.image.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut image = lock(&self.image);
         if let Some(image) = &*image {
             return Ok(Arc::clone(image));
         }

@@ -5,10 +5,11 @@ use crate::{dataset::DataSet, ledger::OtherUse};
 use springtide_domain::{Bars, ContentHash, SymbolInfo, Timeframe};
 use springtide_io::{DataStore, ImportOptions, load_any};
 use springtide_pine::vm::{Need, OtherBars, OtherData, is_symbol};
+use springtide_runtime::locks::{Mutex, lock};
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 /// All bars within reach of a batch.
@@ -108,7 +109,7 @@ impl Library {
     /// An entry's bars at a timeframe, read and made once.
     fn bars(&self, k: usize, timeframe: Timeframe) -> Option<Bars> {
         let slot = {
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut made = lock(&self.made);
             Arc::clone(made.entry((k, timeframe)).or_default())
         };
         slot.get_or_init(|| {

@@ -1,9 +1,10 @@
 //! Workers for as many threads as ask for one.
 
 use crate::{BarsImage, Ended, Engine, Environment, RunLimits, Work, Worker, WorkerError, wire::Message};
+use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::process::Children;
 use springtide_sandbox::{Sandbox, Tier};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What workers are made of.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ impl Workers {
     }
 
     fn put(&self, worker: Worker) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+        lock(&self.idle).push(worker);
     }
 
     /// Does work on an idle worker, or on a new one; see [`Worker::run`].
@@ -76,7 +77,7 @@ impl Workers {
         stop: &dyn Fn() -> bool,
         sink: &mut dyn FnMut(Message),
     ) -> Result<Ended, WorkerError> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = lock(&self.idle).pop();
         let mut worker = match idle {
             Some(worker) => worker,
             None => self.start()?,

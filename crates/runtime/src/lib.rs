@@ -10,6 +10,7 @@
 //! - [`channel`]: channels bounded in items and bytes, with a stated answer to being full.
 //! - [`permit`]: how many pieces of waiting work may be under way, found by measurement.
 //! - `process`: child processes under watch, with limits, ended whole (Linux).
+//! - [`locks`]: locks whose order is checked.
 //! - [`Registry`]: what runs where, since when, and what became of the rest.
 //! - [`observe`]: the same from outside, with health and metrics, through a local socket.
 //!
@@ -98,5 +99,20 @@ pub use label::Label;
 pub use pool::{Group, GroupOptions, Outcome, Pool, PoolConfig, PoolError, Results, TaskCtx, Unreported};
 pub use priority::{BadWeight, PerClass, Priority, UnknownPriority, Weights};
 pub use registry::{Counts, Registry, Running, Snapshot, StopReason, TaskId, WorkerState};
+
+/// Locks whose order is checked in debug builds: taking two of them one inside the other in both orders, by whatever
+/// threads and whether or not it led to a deadlock, is reported with both stacks. In release builds they are the
+/// standard library's own.
+///
+/// ```
+/// use springtide_runtime::locks::{Mutex, lock};
+///
+/// let counts = Mutex::new(vec![0; 4]);
+/// lock(&counts)[2] += 1;
+/// assert_eq!(*lock(&counts), [0, 0, 1, 0]);
+/// ```
+pub mod locks {
+    pub use crate::sync::{Condvar, Mutex, MutexGuard, lock, wait, wait_for};
+}
 
 use sync::{lock, wait, wait_for};

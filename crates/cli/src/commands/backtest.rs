@@ -38,14 +38,9 @@ use springtide_lab::{
     strategy::{StrategyKind, StrategySource},
     sweep::{Axis, grid_for},
 };
+use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority, observe::Observatory};
-use std::{
-    collections::BTreeSet,
-    io::Write,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Instant};
 
 /// Plans, runs, reports.
 pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
@@ -111,7 +106,7 @@ fn execute(
                 // A closed pipe ends the program by SIGPIPE; nothing else can go wrong here.
                 let _ = writeln!(out, "{}", run_json(run, reused));
             }
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = lock(&kept);
             if kept.len() < KEPT_RUNS {
                 kept.push(run.clone());
             }
@@ -129,7 +124,7 @@ fn execute(
                     timeframe: run.timeframe.clone(),
                 };
                 let rows = springtide_lab::report::detail::trade_rows(data, output);
-                sink.lock().unwrap_or_else(PoisonError::into_inner).add(&owner, rows);
+                lock(&sink).add(&owner, rows);
             },
         ) as OnOutput
     });
@@ -153,13 +148,13 @@ fn execute(
     }
     let summary = summary?;
     if let Some(sink) = sink {
-        let path = sink.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
+        let path = lock(&sink).finish()?;
         context.term.note(&format!("trades: {}", path.display()));
     }
     if let Some(log) = log {
         log.finish()?;
     }
-    let runs = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    let runs = std::mem::take(&mut *lock(&kept));
     let bars = progress.bars.load(std::sync::atomic::Ordering::Relaxed);
     Ok(Executed { summary, runs, elapsed, bars })
 }

@@ -18,13 +18,8 @@ use crate::{
 use dialect::Plan;
 use jiff::tz::TimeZone;
 use scan::Scanner;
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io,
-    path::Path,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-};
+use springtide_runtime::locks::{Condvar, Mutex, MutexGuard, lock, wait};
+use std::{collections::BTreeMap, fs::File, io, path::Path, sync::PoisonError};
 
 /// A line of bars is far shorter; what has no line end for so long is something else.
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -301,7 +296,7 @@ impl<'c, 'a, K: Sink> Assembly<'c, 'a, K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The next part to parse, once there is room for it; none after the last one or a fault.
@@ -316,7 +311,7 @@ impl<'c, 'a, K: Sink> Assembly<'c, 'a, K> {
                 let batch = state.spare.pop().unwrap_or_default();
                 return Some((state.next_taken - 1, batch));
             }
-            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.moved, state);
         }
     }
 
@@ -332,7 +327,7 @@ impl<'c, 'a, K: Sink> Assembly<'c, 'a, K> {
             let next = state.next_collected;
             let Some(mut batch) = state.waiting.remove(&next) else { break };
             drop(state);
-            let done = self.collector.lock().unwrap_or_else(PoisonError::into_inner).accept(&mut batch);
+            let done = lock(&self.collector).accept(&mut batch);
             batch.clear();
             state = self.lock();
             state.next_collected += 1;

@@ -11,6 +11,7 @@ mod error;
 pub use backup::Backup;
 pub use error::DbError;
 
+use springtide_runtime::locks::{Mutex, lock};
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -18,7 +19,7 @@ use sqlx::{
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -107,7 +108,7 @@ impl Database {
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, DbError> {
         // A panic while holding the lock leaves at worst an open transaction, which the next BEGIN reports.
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = lock(&self.writer);
         let Some(writer) = writer.as_mut() else {
             let source = sqlx::Error::PoolClosed;
             return Err(DbError::Statement { path: self.path.clone(), source });

@@ -1,11 +1,12 @@
 //! The one owner of a growing file.
 
 use super::FileError;
+use springtide_runtime::locks::{Condvar, Mutex, MutexGuard, lock, wait};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -184,11 +185,11 @@ impl Appender {
 
 impl Core {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.turn.wait(state).unwrap_or_else(PoisonError::into_inner)
+        wait(&self.turn, state)
     }
 
     /// Writes all that waits, as the thread that has the file.

@@ -2,6 +2,7 @@
 
 use super::{BatchOptions, FileError};
 use futures_core::Stream;
+use springtide_runtime::locks::{Mutex, MutexGuard, lock};
 use springtide_runtime::{Group, TaskCtx};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::Thread,
     time::{Duration, Instant},
@@ -66,7 +67,7 @@ impl<T> Shared<T> {
     }
 
     fn done(&self) -> MutexGuard<'_, Done<T>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.done)
     }
 
     fn deliver(&self, item: Item<T>) {

@@ -1,10 +1,8 @@
 //! Many requests at once, one result for each, in order.
 
-use super::{answer::Answer, client::Client, error::HttpError, host::lock, request::Request};
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-};
+use super::{answer::Answer, client::Client, error::HttpError, request::Request};
+use springtide_runtime::locks::{Mutex, lock};
+use std::{collections::VecDeque, sync::Arc};
 use tokio::{sync::Notify, task::JoinSet};
 
 /// What the driver, which has the requests, and the fetchers, which send them, share.

@@ -9,12 +9,13 @@ use super::{
     connections::Means,
     error::{Cause, HttpError, Phase, Place},
     exchange::{Exchange, Opened},
-    host::{Drivers, Host, lock},
+    host::{Drivers, Host},
     request::Request,
     retries::failure_of,
     stream::Streamed,
 };
 use hyper::header::HeaderValue;
+use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::{
     limit::{GiveUp, Jitter, Retry, Verdict},
     observe,
@@ -23,7 +24,7 @@ use springtide_runtime::{
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::time::{Instant, sleep};

@@ -8,14 +8,15 @@
 use super::{
     connect::{Dialed, Dialer},
     error::{Cause, Phase},
-    host::{Counts, Drivers, Host, Payload, lock},
+    host::{Counts, Drivers, Host, Payload},
 };
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use springtide_runtime::locks::{Mutex, MutexGuard, lock};
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, Mutex, MutexGuard, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{

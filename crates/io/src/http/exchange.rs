@@ -7,7 +7,7 @@ use super::{
     connections::Time,
     decode::{ACCEPTED, Coding},
     error::{Cause, Phase},
-    host::{Host, Lease, Payload, Unanswered, Watch, lock},
+    host::{Host, Lease, Payload, Unanswered, Watch},
     redact,
     slots::Slot,
     words,
@@ -21,6 +21,7 @@ use hyper::{
     http::uri::PathAndQuery,
 };
 use percent_encoding::percent_decode_str;
+use springtide_runtime::locks::lock;
 use springtide_runtime::{
     limit::{Ask, Feedback, Outcome},
     permit::Verdict,

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, client::conn::TrySendError, header::HeaderValue};
 use springtide_runtime::limit::{Admission, Breaker, Epoch, Outcome, RetryBudget};
+use springtide_runtime::locks::{Mutex, lock};
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64},
     },
     time::Duration,
@@ -21,10 +22,6 @@ use tokio::task::JoinSet;
 
 /// A request's body.
 pub(super) type Payload = Full<Bytes>;
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The tasks that make and drive connections: they end with the client.
 #[derive(Clone, Default)]

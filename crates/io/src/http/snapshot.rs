@@ -4,9 +4,10 @@ use super::{
     cache::CacheCounts,
     client::{Client, Inner},
     error::Phase,
-    host::{Host, lock},
+    host::Host,
 };
 use serde_json::{Value, json};
+use springtide_runtime::locks::lock;
 use springtide_runtime::{
     Label,
     limit::BreakerState,

@@ -5,14 +5,13 @@
 mod order;
 
 #[cfg(all(debug_assertions, not(feature = "shuttle")))]
-pub(crate) use order::{Condvar, Mutex, MutexGuard};
+pub use order::{Condvar, Mutex, MutexGuard};
 #[cfg(feature = "shuttle")]
-pub(crate) use shuttle::{
-    sync::{Condvar, Mutex, MutexGuard, atomic::AtomicU64},
-    thread, thread_local,
-};
+pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttle::{sync::atomic::AtomicU64, thread, thread_local};
 #[cfg(all(not(debug_assertions), not(feature = "shuttle")))]
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+pub use std::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use std::{sync::atomic::AtomicU64, thread, thread_local};
 
@@ -24,17 +23,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Locks; a panic elsewhere does not spread. User code never runs under the locks of this crate, so that
-/// their data is whole even then.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks; a panic elsewhere does not spread. What the lock guards must be whole whenever something under it can
+/// panic: nothing of the user's runs under the locks of this crate.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn wait<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+/// Waits for the bell, in the same manner.
+pub fn wait<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     bell.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) fn wait_for<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
+/// Waits for the bell or the time to be over, whichever is first, in the same manner.
+pub fn wait_for<'a, T>(bell: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
     bell.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
 }
 

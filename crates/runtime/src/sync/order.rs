@@ -22,13 +22,14 @@ struct Kind {
     guards: fn() -> &'static str,
 }
 
-/// A lock that knows its kind.
-pub(crate) struct Mutex<T> {
+/// [`std::sync::Mutex`], whose order among others is checked.
+pub struct Mutex<T> {
     kind: Kind,
     inner: sync::Mutex<T>,
 }
 
-pub(crate) struct MutexGuard<'a, T> {
+/// What [`Mutex::lock`] gives; as [`std::sync::MutexGuard`].
+pub struct MutexGuard<'a, T> {
     inner: sync::MutexGuard<'a, T>,
     held: Held,
 }
@@ -50,18 +51,44 @@ type Name = (&'static str, u32, u32, &'static str);
 static ORDERS: sync::Mutex<Option<Orders>> = sync::Mutex::new(None);
 
 impl<T> Mutex<T> {
+    /// As in the standard library. Where it is called names the lock in a report.
     #[track_caller]
-    pub(crate) const fn new(value: T) -> Self {
+    pub const fn new(value: T) -> Self {
         let kind = Kind { made: Location::caller(), guards: std::any::type_name::<T> };
         Self { kind, inner: sync::Mutex::new(value) }
     }
 
-    pub(crate) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+    /// As in the standard library.
+    ///
+    /// # Errors
+    /// When a thread panicked while it held the lock.
+    ///
+    /// # Panics
+    /// When the order in which this thread takes its locks is the reverse of one seen before.
+    pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         let held = Held::take(self.kind);
         match self.inner.lock() {
             Ok(inner) => Ok(MutexGuard { inner, held }),
             Err(poisoned) => Err(PoisonError::new(MutexGuard { inner: poisoned.into_inner(), held })),
         }
+    }
+}
+
+impl<T> Mutex<T> {
+    /// As in the standard library: nobody else can hold it.
+    ///
+    /// # Errors
+    /// When a thread panicked while it held the lock.
+    pub fn get_mut(&mut self) -> LockResult<&mut T> {
+        self.inner.get_mut()
+    }
+
+    /// As in the standard library.
+    ///
+    /// # Errors
+    /// When a thread panicked while it held the lock.
+    pub fn into_inner(self) -> LockResult<T> {
+        self.inner.into_inner()
     }
 }
 
@@ -186,24 +213,31 @@ fn path(orders: &Orders, from: Name, to: Name) -> Option<String> {
     None
 }
 
-/// A condition variable for those locks.
+/// [`std::sync::Condvar`] for those locks.
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(sync::Condvar);
+pub struct Condvar(sync::Condvar);
 
 impl Condvar {
-    pub(crate) fn new() -> Self {
+    /// As in the standard library.
+    pub fn new() -> Self {
         Self::default()
     }
 
-    pub(crate) fn notify_one(&self) {
+    /// As in the standard library.
+    pub fn notify_one(&self) {
         self.0.notify_one();
     }
 
-    pub(crate) fn notify_all(&self) {
+    /// As in the standard library.
+    pub fn notify_all(&self) {
         self.0.notify_all();
     }
 
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+    /// As in the standard library.
+    ///
+    /// # Errors
+    /// When a thread panicked while it held the lock.
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         let MutexGuard { inner, held } = guard;
         match self.0.wait(inner) {
             Ok(inner) => Ok(MutexGuard { inner, held }),
@@ -211,7 +245,11 @@ impl Condvar {
         }
     }
 
-    pub(crate) fn wait_timeout<'a, T>(
+    /// As in the standard library.
+    ///
+    /// # Errors
+    /// When a thread panicked while it held the lock.
+    pub fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
         time: Duration,

@@ -11,10 +11,11 @@
 //! client is measured on.
 
 use crate::{Rng, ScenarioError};
+use springtide_runtime::locks::{Mutex, lock};
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -112,7 +113,7 @@ impl State {
 
     /// Status of this try.
     fn status(&self, run: u64, id: u64) -> u16 {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = lock(&self.runs);
         let run = runs.entry(run).or_default();
         let chance = Rng(id.wrapping_mul(2_654_435_761) + 5).below(100);
         if chance < 6 && run.refused.insert(id) {
@@ -123,7 +124,7 @@ impl State {
     }
 
     fn given(&self, run: u64) -> u64 {
-        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = lock(&self.runs);
         runs.get(&run).map_or(0, |run| run.given)
     }
 }

@@ -1,6 +1,6 @@
 //! What it costs a run to be held: the same scripts in warm workers with and without a sandbox, in turn.
 //!
-//!     cargo run --release -p springtide-python --example overhead -- PYTHON [ROUNDS] [PACKAGE]
+//!     cargo run --release -p springtide-python --example sandbox_overhead -- PYTHON [ROUNDS] [PACKAGE]
 //!
 //! PYTHON has numpy, pandas and backtesting; PACKAGE is a folder with a package `backtesting` to use in its place.
 
