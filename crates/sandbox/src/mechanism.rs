@@ -100,7 +100,8 @@ impl Mechanisms {
                 name: "seccomp",
                 purpose: "no network, no odd parts of the kernel",
                 works: seccomp,
-                detail: outcome(&found.seccomp),
+                // The step that failed bears the mechanism's own name, which stands before.
+                detail: outcome(&found.seccomp).trim_start_matches("seccomp: ").into(),
                 remedy: found.seccomp.as_ref().map(|_| "a kernel with CONFIG_SECCOMP_FILTER on x86-64 or arm64"),
             },
             Mechanism {
@@ -131,9 +132,11 @@ mod tests {
         let no_spaces = Findings { namespaces: Some("not permitted".into()), ..all.clone() };
         assert_eq!(tier(&no_spaces), Tier::Reduced);
         assert_eq!(tier(&Findings { landlock: 0, ..no_spaces.clone() }), Tier::None);
-        assert_eq!(tier(&Findings { seccomp: Some("none".into()), ..all }), Tier::None);
+        assert_eq!(tier(&Findings { seccomp: Some("none".into()), ..all.clone() }), Tier::None);
         let list = Mechanisms::new(&no_spaces).list;
         assert!(list[0].detail.contains("not permitted") && list[0].remedy.is_some());
         assert!(list[1..].iter().all(|m| m.works && m.remedy.is_none()));
+        let no_filter = Findings { seccomp: Some("seccomp: Error calling `seccomp`: 22".into()), ..all };
+        assert_eq!(Mechanisms::new(&no_filter).list[1].detail, "Error calling `seccomp`: 22");
     }
 }
