@@ -206,31 +206,40 @@ pub enum EngineArg {
     Original,
 }
 
+/// What Python strategies run in.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Python strategies")]
-pub struct PythonArgs {
+pub struct InterpreterArgs {
     /// Interpreter; otherwise that of the active environment, of `tide python setup`, or of the path.
     #[arg(long, value_name = "PATH", env = "TIDE_PYTHON")]
     pub python: Option<PathBuf>,
+    /// Run scripts with all your rights where the machine has no sandbox.
+    #[arg(long)]
+    pub allow_unsandboxed: bool,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Python strategies")]
+pub struct PythonArgs {
+    #[command(flatten)]
+    pub interpreter: InterpreterArgs,
     /// Which library answers to `import backtesting`; rust where it is there.
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub python_engine: Option<EngineArg>,
     /// Run each script with the other library, too, and report any difference.
     #[arg(long)]
     pub verify_engine: bool,
-    /// Keep the pages of `plot()` in this folder; without it they are not made.
+    /// Keep the pages of `plot()` in this folder, as RUN.html; without it they are not made. Only the original
+    /// library draws: with --python-engine original.
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
-    /// Run scripts with all your rights where the machine has no sandbox.
-    #[arg(long)]
-    pub allow_unsandboxed: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum PythonCommand {
     /// Make an environment with numpy, pandas, TA-Lib and the rest, pinned; with uv where there is one.
     Setup(SetupArgs),
-    /// Say what is missing and how to get it.
+    /// Say what is missing and how to get it; exit code 1 when strategies cannot run.
     Status {
         /// Interpreter to look at.
         #[arg(long, value_name = "PATH", env = "TIDE_PYTHON")]
@@ -249,6 +258,12 @@ pub struct SetupArgs {
     /// A further package that scripts import.
     #[arg(long, value_name = "PACKAGE", num_args = 1..)]
     pub with: Vec<String>,
+    /// Registry to take packages from instead of PyPI.
+    #[arg(long, value_name = "URL", conflicts_with = "wheels")]
+    pub index_url: Option<String>,
+    /// Take packages from this folder of wheels alone, without a network.
+    #[arg(long, value_name = "DIR")]
+    pub wheels: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -262,6 +277,8 @@ pub struct CheckArgs {
     /// Stay, and check each file again when it changes; Ctrl-C ends it.
     #[arg(short = 'w', long)]
     pub watch: bool,
+    #[command(flatten)]
+    pub interpreter: InterpreterArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -368,6 +385,8 @@ pub struct ShowArgs {
     /// One JSON object with everything.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub interpreter: InterpreterArgs,
 }
 
 #[derive(Debug, Args)]
@@ -375,6 +394,8 @@ pub struct RerunArgs {
     /// Run ids or starts of ones.
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<springtide_domain::RunId>,
+    #[command(flatten)]
+    pub interpreter: InterpreterArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -396,6 +417,8 @@ pub struct ExportArgs {
     /// File to write; `RUN.FORMAT` when left out, `-` is stdout.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub interpreter: InterpreterArgs,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,10 @@
 //! Python as the command line finds it: the interpreter, the sandbox, the library.
 
-use crate::args::{EngineArg, PythonArgs};
-use springtide_engine::backtesting_py::Rules;
+use crate::args::{EngineArg, InterpreterArgs, PythonArgs};
+use springtide_engine::{Rules as BrokerRules, backtesting_py::Rules};
 use springtide_lab::{
     LabError,
-    python::{PythonEngine, PythonLab},
+    python::{Interpreter, PythonEngine, PythonFacts, PythonLab},
 };
 use springtide_python::{Engine, Environment, Need, Workers, WorkersConfig, setup};
 use springtide_runtime::process::{Children, ChildrenConfig};
@@ -29,10 +29,23 @@ pub struct Python {
 impl Python {
     /// Finds an interpreter and tries the sandbox.
     pub fn find(args: &PythonArgs) -> Result<Self, LabError> {
+        Self::find_or(args, &|error| error)
+    }
+
+    /// The same; where there is no interpreter, the error is what `or` makes of it.
+    fn find_or(args: &PythonArgs, or: &dyn Fn(LabError) -> LabError) -> Result<Self, LabError> {
+        let engine = engine_name(args.python_engine)?;
+        if args.plots.is_some() && engine == "rust" {
+            return Err(LabError::Usage(
+                "--plots keeps what the original library draws, and springtide's own draws nothing: add \
+                 --python-engine original, or leave --plots away"
+                    .into(),
+            ));
+        }
         let config = ChildrenConfig { at_once: CHILDREN_MAX, ..ChildrenConfig::default() };
         let children = Arc::new(Children::new(config).map_err(usage)?);
-        let environment = environment(&children, args)?;
-        let least = if args.allow_unsandboxed { Tier::None } else { Tier::Reduced };
+        let environment = environment(&children, args).map_err(or)?;
+        let least = if args.interpreter.allow_unsandboxed { Tier::None } else { Tier::Reduced };
         let sandbox = Sandbox::new(&children, SandboxConfig { least, ..SandboxConfig::default() });
         Ok(Self { children, sandbox: sandbox.map_err(usage)?, environment })
     }
@@ -43,7 +56,7 @@ impl Python {
             Rules::named(rules).ok_or_else(|| LabError::Usage(format!("no library has rules `{rules}`")))?;
         let engine = match name {
             "rust" => Engine::Folder {
-                path: package().ok_or_else(|| LabError::Usage(no_package()))?,
+                path: package()?.ok_or_else(|| LabError::Usage(no_package()))?,
                 rules: rules.name.into(),
             },
             _ => Engine::Original,
@@ -71,6 +84,10 @@ impl Python {
             name: name.into(),
             rules,
             identity: format!("{library}; {}", self.environment.identity()),
+            interpreter: Interpreter {
+                path: self.environment.python.display().to_string(),
+                version: self.environment.version.clone(),
+            },
             workers: Workers::new(config),
         })
     }
@@ -85,7 +102,7 @@ impl Python {
         workers: usize,
     ) -> Result<PythonLab, LabError> {
         let preload = preload(texts);
-        let name = engine_name(args.python_engine);
+        let name = engine_name(args.python_engine)?;
         let engines = |name: &str| -> Result<Vec<_>, _> {
             rules.iter().map(|rules| self.engine(name, rules, &preload)).collect()
         };
@@ -109,10 +126,18 @@ impl Python {
     }
 }
 
-/// A lab for the repetition of a run that an engine of this name has made under rules of that name.
-pub fn again(engine: &str, rules: &str) -> Result<PythonLab, LabError> {
-    let python = Python::find(&PythonArgs::default())?;
-    Ok(PythonLab { engines: vec![python.engine(engine, rules, &[])?], verify: Vec::new(), plots: None })
+/// A lab for the repetition of a run under these rules.
+pub fn again(
+    args: &InterpreterArgs,
+    facts: &PythonFacts,
+    rules: &BrokerRules,
+) -> Result<PythonLab, LabError> {
+    let engine = if facts.engine == "rust" { EngineArg::Rust } else { EngineArg::Original };
+    let args = PythonArgs { interpreter: args.clone(), python_engine: Some(engine), ..PythonArgs::default() };
+    let elsewhere = |error| LabError::Usage(format!("{error}{}", facts.made_with(None)));
+    let python = Python::find_or(&args, &elsewhere)?;
+    let engine = python.engine(&facts.engine, &rules.name, &[])?;
+    Ok(PythonLab { engines: vec![engine], verify: Vec::new(), plots: None })
 }
 
 /// The part of a version whose releases have the same rules.
@@ -136,30 +161,42 @@ fn usage(error: impl std::fmt::Display) -> LabError {
 }
 
 /// The engine asked for; ours unless it is not there.
-fn engine_name(asked: Option<EngineArg>) -> &'static str {
-    match asked {
+fn engine_name(asked: Option<EngineArg>) -> Result<&'static str, LabError> {
+    Ok(match asked {
         Some(EngineArg::Rust) => "rust",
         Some(EngineArg::Original) => "original",
-        None if package().is_some() => "rust",
+        None if package()?.is_some() => "rust",
         None => "original",
-    }
+    })
 }
 
 /// True when the engine was left to choose and ours is not there.
-pub fn falls_back(args: &PythonArgs) -> bool {
-    args.python_engine.is_none() && package().is_none()
+pub fn falls_back(args: &PythonArgs) -> Result<bool, LabError> {
+    Ok(args.python_engine.is_none() && package()?.is_none())
 }
 
 /// The folder of our `backtesting` package: named by `TIDE_PYTHON_PACKAGE`, else beside the program.
-pub fn package() -> Option<PathBuf> {
-    let named = env::var_os("TIDE_PYTHON_PACKAGE").map(PathBuf::from);
+fn package() -> Result<Option<PathBuf>, LabError> {
+    let found = |folder: PathBuf| {
+        let folder = folder.canonicalize().ok()?;
+        folder.join("backtesting/__init__.py").is_file().then_some(folder)
+    };
+    if let Some(named) = env::var_os("TIDE_PYTHON_PACKAGE").filter(|name| !name.is_empty()) {
+        return match found(PathBuf::from(&named)) {
+            Some(folder) => Ok(Some(folder)),
+            None => Err(LabError::Usage(format!(
+                "TIDE_PYTHON_PACKAGE={}: that is no folder with a package `backtesting` inside; `cargo xtask \
+                 python-package` makes one, and without the variable the one beside the program is taken",
+                Path::new(&named).display()
+            ))),
+        };
+    }
     let program = env::current_exe().ok().and_then(|path| path.canonicalize().ok());
     let beside = program
         .as_deref()
         .and_then(Path::parent)
         .map(|bin| ["python", "../lib/tide/python", "../share/tide/python"].map(|place| bin.join(place)));
-    let places = named.into_iter().chain(beside.into_iter().flatten());
-    places.filter_map(|p| p.canonicalize().ok()).find(|p| p.join("backtesting/__init__.py").is_file())
+    Ok(beside.into_iter().flatten().find_map(found))
 }
 
 fn no_package() -> String {
@@ -224,16 +261,16 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
 /// The interpreter named, else the first that has what every script needs.
 fn environment(children: &Children, args: &PythonArgs) -> Result<Environment, LabError> {
     let inspect = |python: &Path| Environment::inspect(children, python).map_err(usage);
-    let named = args.python.clone().or_else(|| env::var_os("TIDE_PYTHON").map(PathBuf::from));
+    let named = args.interpreter.python.clone().or_else(|| env::var_os("TIDE_PYTHON").map(PathBuf::from));
     if let Some(python) = &named {
         let found = inspect(&std::path::absolute(python).unwrap_or_else(|_| python.clone()))?;
-        let missing = needed(&found, args);
+        let missing = needed(&found, args)?;
         return if missing.is_empty() { Ok(found) } else { Err(LabError::Usage(lacks(&found, &missing))) };
     }
     let mut seen = Vec::new();
     for python in candidates() {
         let Ok(found) = inspect(&python) else { continue };
-        let missing = needed(&found, args);
+        let missing = needed(&found, args)?;
         if missing.is_empty() {
             return Ok(found);
         }
@@ -250,10 +287,10 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 /// What must be there for the engine that will be used, and is not.
-fn needed(environment: &Environment, args: &PythonArgs) -> Vec<&'static str> {
-    let original = args.verify_engine || engine_name(args.python_engine) == "original";
+fn needed(environment: &Environment, args: &PythonArgs) -> Result<Vec<&'static str>, LabError> {
+    let original = args.verify_engine || engine_name(args.python_engine)? == "original";
     let counts = |need: Need| need == Need::Always || need == Need::Original && original;
-    environment.missing().into_iter().filter(|p| counts(p.need)).map(|p| p.name).collect()
+    Ok(environment.missing().into_iter().filter(|p| counts(p.need)).map(|p| p.name).collect())
 }
 
 fn lacks(environment: &Environment, missing: &[&str]) -> String {
@@ -264,24 +301,43 @@ fn lacks(environment: &Environment, missing: &[&str]) -> String {
     )
 }
 
-/// What is missing for Python strategies and how to get it, one line each; none when nothing is.
-pub fn missing(args: &PythonArgs) -> Vec<String> {
+/// Something that is not there.
+#[derive(Debug)]
+pub struct Missing {
+    /// What, and how to get it, one line.
+    pub text: String,
+    /// Without it no Python strategy runs.
+    pub blocks: bool,
+}
+
+/// What is missing for Python strategies; none when nothing is.
+pub fn missing(args: &PythonArgs) -> Vec<Missing> {
+    let blocking = |error: LabError| Missing { text: error.to_string(), blocks: true };
+    let package = match package() {
+        Ok(package) => package,
+        Err(error) => return vec![blocking(error)],
+    };
     let config = ChildrenConfig::default();
     let found = Children::new(config).map_err(usage).and_then(|children| environment(&children, args));
-    let mut lines = Vec::new();
+    let mut list = Vec::new();
     match found {
-        Err(error) => lines.push(error.to_string()),
-        Ok(found) => lines.extend(found.missing().into_iter().map(|p| {
+        Err(error) => list.push(blocking(error)),
+        Ok(found) => list.extend(found.missing().into_iter().map(|p| {
             let why = match p.need {
                 Need::Always => "every script needs it",
                 Need::Original => "--python-engine original and --verify-engine need it",
                 Need::Scripts => "scripts that import it need it",
             };
-            format!("{} is not in {}: {why}; `tide python setup` installs it", p.name, found.python.display())
+            let place = found.python.display();
+            // An interpreter without what scripts cannot do without is not found in the first place.
+            Missing {
+                text: format!("{} is not in {place}: {why}; `tide python setup` installs it", p.name),
+                blocks: false,
+            }
         })),
     }
-    if package().is_none() {
-        lines.push(no_package());
+    if package.is_none() {
+        list.push(Missing { text: no_package(), blocks: false });
     }
-    lines
+    list
 }

@@ -8,11 +8,11 @@ use crate::{
     ledger::RunRecord,
     library::Library,
     market,
-    python::PythonLab,
+    python::{PythonFacts, PythonLab},
     report::RunDetail,
     strategy::{StrategyKind, StrategySource},
 };
-use springtide_engine::metrics::METRICS;
+use springtide_engine::{Rules, metrics::METRICS};
 use springtide_pine::vm::Scratch;
 use std::path::Path;
 
@@ -24,10 +24,11 @@ pub struct Replay {
     /// What came out this time.
     pub output: RunOutput,
     differences: Vec<String>,
+    elsewhere: String,
 }
 
-/// Starts the Python that a run was made with, by the names of the engine and of its rules.
-pub type StartPython<'a> = &'a dyn Fn(&str, &str) -> Result<PythonLab, LabError>;
+/// Starts a Python with the engine and the rules that a run was made with.
+pub type StartPython<'a> = &'a dyn Fn(&PythonFacts, &Rules) -> Result<PythonLab, LabError>;
 
 /// Repeats `record`: the strategy's text comes from the ledger, the bars from where they were, checked
 /// against the recorded hash. `python` is asked where the strategy is in Python.
@@ -41,7 +42,7 @@ pub fn run(
     let text = ledger
         .strategy_text(&record.strategy_hash)?
         .ok_or_else(|| LabError::BadRow(format!("strategy {} has no text", record.strategy_hash)))?;
-    let lab = record.python.as_ref().map(|facts| python(&facts.engine, &record.rules.name)).transpose()?;
+    let lab = record.python.as_ref().map(|facts| python(facts, &record.rules)).transpose()?;
     let kind = if lab.is_some() { StrategyKind::Python } else { StrategyKind::Pine };
     let source = StrategySource::from_text(Path::new(&record.source), kind, text);
     let strategy = CompiledStrategy::new(source, lab.as_ref());
@@ -58,7 +59,7 @@ pub fn run(
     let spec = RunSpec {
         strategy: &strategy,
         data: &data,
-        params: record.params.clone(),
+        params: record.asked().clone(),
         rules: &record.rules,
         overrides: &overrides,
         library: &library,
@@ -73,16 +74,25 @@ pub fn run(
         }
     }
     let number = record.python.as_ref().map_or(0, |facts| facts.number);
-    let (output, own) = spec
+    let elsewhere = elsewhere(record, lab.as_ref());
+    let (mut output, own) = spec
         .repeat(number, &mut Scratch::default())
-        .map_err(|failure| LabError::Usage(format!("the run does not repeat: {failure}")))?;
-    let mut differences = compare(record, &output);
-    if let (Some(facts), Some(lab)) = (&record.python, &lab)
-        && lab.engine(&record.rules).is_none_or(|engine| facts.environment != engine.identity)
-    {
-        differences.iter_mut().for_each(|what| what.push_str(" under other versions"));
+        .map_err(|failure| LabError::Usage(format!("the run does not repeat: {failure}{elsewhere}")))?;
+    if let Some(facts) = &record.python {
+        // What was said of the run, and not what is said of the repetition: that keeps no pages, for one.
+        output.notes = facts.notes.clone();
     }
-    Ok(Replay { data: own.unwrap_or(data), output, differences })
+    let differences = compare(record, &output);
+    Ok(Replay { data: own.unwrap_or(data), output, differences, elsewhere })
+}
+
+/// Where a Python run was made, if not with what the lab works with.
+fn elsewhere(record: &RunRecord, lab: Option<&PythonLab>) -> String {
+    let (Some(facts), Some(lab)) = (&record.python, lab) else { return String::new() };
+    match lab.engine(&record.rules) {
+        Some(engine) if engine.identity == facts.environment => String::new(),
+        engine => facts.made_with(engine.map(|engine| &engine.interpreter)),
+    }
 }
 
 fn data(record: &RunRecord, store: &Path, cache: &Path) -> Result<DataSet, LabError> {
@@ -143,6 +153,10 @@ impl Replay {
         if self.differences.is_empty() {
             return None;
         }
-        Some(format!("differs from the record ({ENGINE_VERSION}) in {}", self.differences.join(", ")))
+        Some(format!(
+            "differs from the record ({ENGINE_VERSION}) in {}{}",
+            self.differences.join(", "),
+            self.elsewhere
+        ))
     }
 }

@@ -58,7 +58,7 @@ fn detail(plan: &Plan, record: &RunRecord, scratch: &mut Scratch, candles: bool)
     let spec = RunSpec {
         strategy,
         data,
-        params: record.params.clone(),
+        params: record.asked().clone(),
         rules: &record.rules,
         overrides: &plan.overrides,
         library: &plan.library,

@@ -21,6 +21,7 @@ mod message;
 mod pool;
 mod request;
 pub mod setup;
+mod stats;
 mod wire;
 mod worker;
 
@@ -30,5 +31,6 @@ pub use log::{Bounded, Log};
 pub use message::{Fault, Frame, Hint, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape};
 pub use pool::{Workers, WorkersConfig};
 pub use request::{Engine, RunLimits, ScriptAccount, ScriptRequest, Work};
+pub use stats::Stats;
 pub use wire::Message;
 pub use worker::{Ended, Finish, Ready, Worker, WorkerError};

@@ -1,5 +1,6 @@
 //! What a run tells of itself.
 
+use crate::stats::Stats;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use springtide_domain::{OwnedBars, Params};
@@ -132,8 +133,8 @@ pub struct ScriptRun {
     pub trades: Vec<ScriptTrade>,
     /// Oldest first.
     pub open: Vec<OpenPosition>,
-    /// The library's own statistics.
-    pub stats: BTreeMap<String, Value>,
+    /// The library's own statistics, in its order.
+    pub stats: Stats,
     /// The bars it ran on, where they are not those of the data set.
     pub bars: Option<OwnedBars>,
     /// Its own bars have times.

@@ -13,8 +13,25 @@ pub fn requirements(with: &[String]) -> Vec<String> {
     PACKAGES.iter().map(|p| format!("{}=={}", p.name, p.version)).chain(with.iter().cloned()).collect()
 }
 
+/// Where packages come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Wherever the installer is set to look, PyPI as a rule.
+    Usual,
+    /// The registry at this address.
+    Index(String),
+    /// Wheels in this folder, and nothing else.
+    Wheels(PathBuf),
+}
+
 /// The commands that make an environment in `folder` or bring one up to date, in their order.
-pub fn commands(folder: &Path, uv: Option<&Path>, python: &Path, with: &[String]) -> Vec<Vec<String>> {
+pub fn commands(
+    folder: &Path,
+    uv: Option<&Path>,
+    python: &Path,
+    with: &[String],
+    source: &Source,
+) -> Vec<Vec<String>> {
     let text = |path: &Path| path.display().to_string();
     let inside = text(&interpreter(folder));
     let there = interpreter(folder).is_file();
@@ -43,6 +60,13 @@ pub fn commands(folder: &Path, uv: Option<&Path>, python: &Path, with: &[String]
     if uv.is_none() {
         install.extend(["-m", "pip", "install", "--disable-pip-version-check"].map(str::to_owned));
     }
+    match source {
+        Source::Usual => {}
+        Source::Index(url) => install.extend(["--index-url".into(), url.clone()]),
+        Source::Wheels(wheels) => {
+            install.extend(["--no-index".into(), "--find-links".into(), text(wheels)]);
+        }
+    }
     install.extend(requirements(with));
     list.push(install);
     list
@@ -56,14 +80,18 @@ mod tests {
     fn the_commands_name_pinned_packages() {
         let (folder, python) = (Path::new("/nowhere/env"), Path::new("/usr/bin/python3"));
         let with = ["termcolor".to_owned()];
-        let plain = commands(folder, None, python, &with);
+        let plain = commands(folder, None, python, &with, &Source::Usual);
         assert_eq!(plain[0], ["/usr/bin/python3", "-m", "venv", "/nowhere/env"]);
         assert_eq!(plain[1][..4], ["/nowhere/env/bin/python", "-m", "pip", "install"]);
-        let uv = commands(folder, Some(Path::new("/bin/uv")), python, &with);
+        let uv = commands(folder, Some(Path::new("/bin/uv")), python, &with, &Source::Usual);
         assert_eq!(uv[0], ["/bin/uv", "venv", "--python", "/usr/bin/python3", "/nowhere/env"]);
         assert_eq!(uv[1][..5], ["/bin/uv", "pip", "install", "--python", "/nowhere/env/bin/python"]);
         for list in [&plain[1], &uv[1]] {
             assert!(list.iter().any(|a| a.starts_with("pandas==")) && list.last() == Some(&with[0]));
         }
+        let own = commands(folder, None, python, &with, &Source::Index("https://own/simple".into()));
+        assert_eq!(own[1][5..7], ["--index-url", "https://own/simple"]);
+        let wheels = commands(folder, None, python, &with, &Source::Wheels("/wheels".into()));
+        assert_eq!(wheels[1][5..8], ["--no-index", "--find-links", "/wheels"]);
     }
 }

@@ -1,7 +1,10 @@
 //! Takes a run's results apart. They come from a process in which a script had its way: everything in them is a
 //! claim, and what does not hold is an error.
 
-use crate::message::{Fault, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape};
+use crate::{
+    message::{Fault, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape},
+    stats::Stats,
+};
 use serde::Deserialize;
 use serde_json::Value;
 use springtide_domain::OwnedBars;
@@ -85,7 +88,7 @@ struct RunHead {
     trades: usize,
     elapsed_us: u64,
     account: BTreeMap<String, Value>,
-    stats: BTreeMap<String, Value>,
+    stats: Stats,
     open: Vec<(f64, u32, f64, Option<f64>, String)>,
     tags: Vec<String>,
     own_bars: bool,

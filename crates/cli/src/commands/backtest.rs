@@ -414,7 +414,7 @@ fn python(
     if let Some(warning) = found.warning() {
         context.term.note(&format!("{} scripts: {warning}", context.term.err().yellow("warning:")));
     }
-    if falls_back(&args.python) {
+    if falls_back(&args.python)? {
         context.term.note("Python strategies use the original library: springtide's own is not there.");
     }
     let texts = in_python().map(|s| s.text.as_str());

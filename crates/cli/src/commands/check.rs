@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &CheckArgs) -> CommandResult {
 /// Checks these files.
 fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResult {
     let python = if files.iter().any(|f| StrategyKind::of(f) == Some(StrategyKind::Python)) {
-        let args = PythonArgs::default();
+        let args = PythonArgs { interpreter: args.interpreter.clone(), ..PythonArgs::default() };
         Some(crate::python::Python::find(&args)?.lab(&args, &LIBRARIES[..1], std::iter::empty(), 1)?)
     } else {
         None

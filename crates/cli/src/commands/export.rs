@@ -28,8 +28,18 @@ pub fn run(context: &Context, args: &ExportArgs) -> CommandResult {
     let format = args.format.or_else(|| args.out.as_deref().and_then(by_ending)).ok_or_else(|| {
         LabError::Usage("say --format html, csv, parquet or json, or name --out with such an ending".into())
     })?;
+    if record.metrics.is_none() {
+        return Err(LabError::Usage(format!(
+            "run {} has nothing to export, it did not come to its end ({}); `tide show {}` shows why",
+            record.id.short(),
+            record.status.as_str(),
+            record.id.short()
+        )));
+    }
     let (store, cache) = (context.workspace.data(), context.workspace.cache());
-    let replay = replay::run(&ledger, &record, &store, &cache, &crate::python::again)?;
+    let python: replay::StartPython<'_> =
+        &|facts, rules| crate::python::again(&args.interpreter, facts, rules);
+    let replay = replay::run(&ledger, &record, &store, &cache, python)?;
     let out = args
         .out
         .clone()

@@ -22,7 +22,9 @@ pub fn run(context: &Context, args: &RerunArgs) -> CommandResult {
             continue;
         }
         let (store, cache) = (context.workspace.data(), context.workspace.cache());
-        let replay = replay::run(&ledger, &record, &store, &cache, &crate::python::again)?;
+        let python: replay::StartPython<'_> =
+            &|facts, rules| crate::python::again(&args.interpreter, facts, rules);
+        let replay = replay::run(&ledger, &record, &store, &cache, python)?;
         match replay.difference() {
             None => println!(
                 "{name}: {}",

@@ -18,6 +18,7 @@ use springtide_lab::{
 };
 use std::io::IsTerminal;
 
+mod head;
 mod python;
 
 const CHART_HEIGHT: usize = 10;
@@ -30,8 +31,10 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
         return log(context, &ledger, &record);
     }
     let (store, cache) = (context.workspace.data(), context.workspace.cache());
-    let replay = (record.status == RunStatus::Ok)
-        .then(|| replay::run(&ledger, &record, &store, &cache, &crate::python::again));
+    let python: replay::StartPython<'_> =
+        &|facts, rules| crate::python::again(&args.interpreter, facts, rules);
+    let replay =
+        (record.status == RunStatus::Ok).then(|| replay::run(&ledger, &record, &store, &cache, python));
     let (replay, missing) = match replay {
         Some(Ok(replay)) => (Some(replay), None),
         Some(Err(error)) => (None, Some(error.to_string())),
@@ -46,7 +49,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
         return Ok(Ending::Ok);
     }
     let paint = context.term.out();
-    println!("{}", printable(&head(&record, paint)));
+    println!("{}", printable(&head::head(&record, paint)));
     if let Some(error) = &record.error {
         println!("{}\n", paint.red(error));
     }
@@ -60,17 +63,28 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
         print!("{}", metrics(&record, context.term.width, paint));
     }
     match (&detail, &missing) {
-        (Some(detail), _) => print!("{}", body(detail, args.trades, context.term.width, paint)),
+        (Some(detail), _) => {
+            print!("{}", body(detail, args.trades, context.term.width, paint));
+            // A Python run's are in the record and told above; what it printed, `--log` shows.
+            if record.python.is_none() {
+                print!("{}", remarks(detail, paint));
+            }
+        }
         (None, Some(error)) => {
             println!("{}", paint.yellow(format!("Trades and equity cannot be shown: {error}")))
         }
         (None, None) => {}
     }
+    if record.python.is_some() && ledger.log(&record.id)?.is_some() {
+        context.term.note(&format!("`tide show {} --log` shows what it printed.", record.id.short()));
+    }
     if let Some(warning) = replay.as_ref().and_then(Replay::difference) {
         println!("{}", paint.red(warning));
         return Ok(Ending::Failed);
     }
-    context.term.note(&format!("`tide export {} --format html` writes the report.", record.id.short()));
+    if detail.is_some() {
+        context.term.note(&format!("`tide export {} --format html` writes the report.", record.id.short()));
+    }
     Ok(Ending::Ok)
 }
 
@@ -91,41 +105,6 @@ fn log(context: &Context, ledger: &springtide_lab::Ledger, record: &RunRecord) -
         None => context.term.note("It printed nothing."),
     }
     Ok(Ending::Ok)
-}
-
-fn head(run: &RunRecord, paint: Paint) -> String {
-    let inputs: Vec<String> = run.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let a = &run.setup.account;
-    let mut lines = vec![
-        format!("{}  {}", paint.bold(&run.strategy), paint.dim(&run.id)),
-        format!("{} {}, {} bars, {}", run.symbol, run.timeframe, group(run.bars as f64, 0), run.source),
-    ];
-    if !inputs.is_empty() {
-        lines.push(format!("inputs  {}", inputs.join("  ")));
-    }
-    lines.push(match &run.python {
-        Some(facts) => {
-            let account: Vec<String> = facts.account.iter().map(|(k, v)| format!("{k} {v}")).collect();
-            format!("{}  rules {}", account.join("  "), run.rules.name)
-        }
-        None => format!(
-            "cash {}  size {:?} {}  commission {:?}  slippage {:?}  rules {}",
-            group(a.initial_capital, 0),
-            a.qty_type,
-            a.qty_value,
-            a.commission,
-            a.slippage,
-            run.rules.name
-        ),
-    });
-    lines.push(paint.dim(format!(
-        "{} in {} µs, recorded {}, {}",
-        run.status.as_str(),
-        group(run.elapsed_us as f64, 0),
-        iso(run.finished_ms),
-        run.setup.engine
-    )));
-    lines.join("\n") + "\n"
 }
 
 fn diagnostics(
@@ -164,11 +143,29 @@ fn metrics(run: &RunRecord, width: usize, paint: Paint) -> String {
 
 fn body(detail: &RunDetail, trades: usize, width: usize, paint: Paint) -> String {
     let mut out = String::from("\n");
+    out.push_str(&chart(detail, width, paint));
+    out.push_str(&trade_table(&detail.trades, trades, width, paint));
+    out
+}
+
+/// Notes and log of a run that was computed again.
+fn remarks(detail: &RunDetail, paint: Paint) -> String {
+    let notes = detail.notes.iter().map(|note| format!("{} {note}\n", paint.yellow("note:")));
+    let logs = detail.logs.iter().take(20).map(|line| format!("{} {line}\n", paint.dim("log:")));
+    notes.chain(logs).collect()
+}
+
+/// The equity as a curve, or in one line where it never moves.
+fn chart(detail: &RunDetail, width: usize, paint: Paint) -> String {
+    let mut out = String::new();
     let equity = &detail.curve.equity;
     let axis = 16;
     let lines = braille(equity, width.saturating_sub(axis).clamp(20, 160), CHART_HEIGHT);
     let high = equity.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let low = equity.iter().copied().fold(f64::INFINITY, f64::min);
+    if high == low {
+        return format!("equity {} at every bar's close\n", group(high, 2));
+    }
     for (i, line) in lines.iter().enumerate() {
         let label = match i {
             0 => group(high, 0),
@@ -184,13 +181,6 @@ fn body(detail: &RunDetail, trades: usize, width: usize, paint: Paint) -> String
             &iso(*first)[..10],
             &iso(*last)[..10]
         )));
-    }
-    out.push_str(&trade_table(&detail.trades, trades, width, paint));
-    for note in &detail.notes {
-        out.push_str(&format!("{} {note}\n", paint.yellow("note:")));
-    }
-    for line in detail.logs.iter().take(20) {
-        out.push_str(&format!("{} {line}\n", paint.dim("log:")));
     }
     out
 }

@@ -92,6 +92,13 @@ pub struct RunRecord {
     pub log: Option<Arc<Log>>,
 }
 
+impl RunRecord {
+    /// The parameters that it was asked to run with; a Python script's own calls may add to them.
+    pub fn asked(&self) -> &Params {
+        self.python.as_ref().and_then(|facts| facts.set.as_ref()).unwrap_or(&self.params)
+    }
+}
+
 /// One command's batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)]

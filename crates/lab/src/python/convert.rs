@@ -171,6 +171,7 @@ fn exposure(run: &ScriptRun) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use springtide_python::Stats;
 
     fn trade(size: f64, entry_bar: u32, exit_bar: u32, exit_price: f64) -> ScriptTrade {
         ScriptTrade {
@@ -214,7 +215,7 @@ mod tests {
             equity,
             trades: vec![trade(1.0, 1, 2, 11.0), trade(1.0, 2, 2, 11.0), trade(1.0, 3, 2, 11.0)],
             open: Vec::new(),
-            stats: BTreeMap::new(),
+            stats: Stats::default(),
             bars: None,
             dated: true,
             no_trade: None,

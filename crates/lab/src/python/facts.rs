@@ -3,7 +3,8 @@
 use crate::execute::AccountOverrides;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use springtide_python::{Fault, ScriptRun};
+use springtide_domain::{ParamValue, Params};
+use springtide_python::{Fault, ScriptRun, ScriptTrade, Stats};
 use std::collections::BTreeMap;
 
 /// How a run came about, and what the library itself says of it.
@@ -13,6 +14,9 @@ pub struct PythonFacts {
     pub engine: String,
     /// Versions of the library, the interpreter and the packages.
     pub environment: String,
+    /// The interpreter; none in records of versions that did not keep it.
+    #[serde(default)]
+    pub interpreter: Option<Interpreter>,
     /// The strategy's class.
     pub strategy: String,
     /// Which of the script's runs it is, from 0, and how many there are.
@@ -21,12 +25,16 @@ pub struct PythonFacts {
     pub runs: usize,
     /// What the command line changed in its account.
     pub overrides: AccountOverrides,
-    /// What `run()` was called with.
+    /// Attributes that the command line set, whether or not the strategy has them: with them the script is run
+    /// again. None in older records, whose run's own parameters are these.
+    #[serde(default)]
+    pub set: Option<Params>,
+    /// What `run()` was called with, and of `optimize()` the best combination.
     pub params: BTreeMap<String, Value>,
     /// Cash, commission and the other settings of `Backtest`.
     pub account: BTreeMap<String, Value>,
-    /// The library's own statistics.
-    pub stats: BTreeMap<String, Value>,
+    /// The library's own statistics, in its order.
+    pub stats: Stats,
     /// Things to know.
     pub notes: Vec<String>,
     /// What ended the script; with runs recorded, what ended it after them.
@@ -39,6 +47,45 @@ pub struct PythonFacts {
     pub cpu_us: u64,
     /// Most memory of the whole script, that of imported modules included.
     pub peak_bytes: u64,
+}
+
+/// A Python that runs were made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Interpreter {
+    pub path: String,
+    pub version: String,
+}
+
+impl PythonFacts {
+    /// Its parameters as those of other runs are.
+    pub fn inputs(&self) -> Params {
+        self.params.iter().map(|(name, value)| (name.clone(), param(value))).collect()
+    }
+
+    /// What it was made with, and how to take that again instead of what is taken now; goes behind a complaint.
+    pub fn made_with(&self, now: Option<&Interpreter>) -> String {
+        match &self.interpreter {
+            Some(then) if now.is_none_or(|now| now.path != then.path) => format!(
+                "; it was made with Python {} at {} ({}): --python {} takes that one",
+                then.version, then.path, self.environment, then.path
+            ),
+            _ => format!("; it was made with {}", self.environment),
+        }
+    }
+}
+
+fn param(value: &Value) -> ParamValue {
+    match value {
+        Value::Bool(b) => ParamValue::Bool(*b),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => ParamValue::Int(whole),
+            (None, number) => ParamValue::Float(number.unwrap_or(f64::MAX)),
+        },
+        Value::String(text) => ParamValue::Str(text.clone()),
+        Value::Null => ParamValue::Str("None".into()),
+        other => ParamValue::Str(other.to_string()),
+    }
 }
 
 /// Relative difference that the two sides' sums of the same numbers may have.
@@ -78,12 +125,13 @@ fn run(a: &ScriptRun, b: &ScriptRun) -> Result<usize, String> {
         return Err(format!("{} trades here, {} there", a.trades.len(), b.trades.len()));
     }
     for (number, (x, y)) in a.trades.iter().zip(&b.trades).enumerate() {
-        let same = (x.size, x.entry_bar, x.exit_bar, &x.tag) == (y.size, y.entry_bar, y.exit_bar, &y.tag)
-            && close(x.entry_price, y.entry_price)
-            && close(x.exit_price, y.exit_price)
-            && close(x.pnl, y.pnl);
-        if !same {
-            return Err(format!("trade {}: {x:?} here, {y:?} there", number + 1));
+        if let Some((field, here, there)) = first_field(x, y) {
+            let (side, bar) = (if x.size > 0.0 { "long" } else { "short" }, x.entry_bar);
+            return Err(format!(
+                "trade {} of {} ({side}, from bar {bar}): {field} {here} here, {there} there",
+                number + 1,
+                a.trades.len()
+            ));
         }
     }
     if a.equity.len() != b.equity.len() {
@@ -92,19 +140,45 @@ fn run(a: &ScriptRun, b: &ScriptRun) -> Result<usize, String> {
     if let Some(bar) = (0..a.equity.len()).find(|i| !close(a.equity[*i], b.equity[*i])) {
         return Err(format!("equity of bar {bar}: {} here, {} there", a.equity[bar], b.equity[bar]));
     }
-    for (name, x) in &a.stats {
+    for (name, x) in a.stats.iter() {
         let y = b.stats.get(name).ok_or_else(|| format!("{name} is missing there"))?;
         let same = match (x.as_f64(), y.as_f64()) {
             (Some(x), Some(y)) => close(x, y),
             _ => x == y,
         };
         if !same {
-            return Err(format!("{name}: {x} here, {y} there"));
+            return Err(format!("{name}: {} here, {} there", shown(x), shown(y)));
         }
     }
-    match b.stats.keys().find(|name| !a.stats.contains_key(*name)) {
-        Some(name) => Err(format!("{name} is missing here")),
+    match b.stats.iter().find(|(name, _)| a.stats.get(name).is_none()) {
+        Some((name, _)) => Err(format!("{name} is missing here")),
         None => Ok(a.stats.len()),
+    }
+}
+
+/// The first field in which two trades differ, and both its values.
+fn first_field(a: &ScriptTrade, b: &ScriptTrade) -> Option<(&'static str, String, String)> {
+    let number = |name, x: f64, y: f64| (!close(x, y)).then(|| (name, x.to_string(), y.to_string()));
+    let bar = |name, x: u32, y: u32| (x != y).then(|| (name, x.to_string(), y.to_string()));
+    let tag = || (a.tag != b.tag).then(|| ("tag", quoted(&a.tag), quoted(&b.tag)));
+    number("size", a.size, b.size)
+        .or_else(|| bar("entry bar", a.entry_bar, b.entry_bar))
+        .or_else(|| number("entry price", a.entry_price, b.entry_price))
+        .or_else(|| bar("exit bar", a.exit_bar, b.exit_bar))
+        .or_else(|| number("exit price", a.exit_price, b.exit_price))
+        .or_else(|| number("profit", a.pnl, b.pnl))
+        .or_else(tag)
+}
+
+fn quoted(text: &str) -> String {
+    format!("`{text}`")
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "no value".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -124,7 +198,7 @@ mod tests {
             equity: vec![100.0, 101.0],
             trades: Vec::new(),
             open: Vec::new(),
-            stats: BTreeMap::from([("Return [%]".into(), 1.0.into()), ("SQN".into(), Value::Null)]),
+            stats: [("Return [%]", 1.0.into()), ("SQN", Value::Null)].into_iter().collect(),
             bars: None,
             dated: true,
             no_trade: None,
@@ -137,15 +211,57 @@ mod tests {
         let a = vec![sample()];
         assert_eq!(compare((&a, None), (&a, None)).unwrap(), "1 runs, 0 trades, 2 statistics");
         let mut b = a.clone();
-        b[0].stats.insert("Return [%]".into(), (1.0 + 1e-12).into());
+        let stats = |x: f64, sqn: Value| [("Return [%]", x.into()), ("SQN", sqn)].into_iter().collect();
+        b[0].stats = stats(1.0 + 1e-12, Value::Null);
         assert!(compare((&a, None), (&b, None)).is_ok());
-        b[0].stats.insert("SQN".into(), 2.0.into());
-        assert!(compare((&a, None), (&b, None)).unwrap_err().contains("SQN"));
+        b[0].stats = stats(1.0, 2.0.into());
+        assert_eq!(compare((&a, None), (&b, None)).unwrap_err(), "run 1: SQN: no value here, 2.0 there");
         let mut c = a.clone();
         c[0].equity[1] = 102.0;
         assert!(compare((&a, None), (&c, None)).unwrap_err().contains("bar 1"));
         assert!(compare((&a, None), (&Vec::new(), None)).is_err());
         let fault = Fault::new("ValueError", "x");
         assert!(compare((&a, Some(&fault)), (&a, None)).unwrap_err().contains("no error there"));
+    }
+
+    #[test]
+    fn of_a_trade_the_field_and_both_values_are_named() {
+        let trade = ScriptTrade {
+            size: -2.0,
+            entry_bar: 7,
+            exit_bar: 9,
+            entry_price: 10.0,
+            exit_price: 11.0,
+            sl: None,
+            tp: None,
+            pnl: -2.0,
+            commission: 0.0,
+            tag: String::new(),
+        };
+        let of = |trade: &ScriptTrade| vec![ScriptRun { trades: vec![trade.clone()], ..sample() }];
+        let told = |other: ScriptTrade| compare((&of(&trade), None), (&of(&other), None));
+        let place = "run 1: trade 1 of 1 (short, from bar 7)";
+        for (other, field) in [
+            (ScriptTrade { size: -3.0, ..trade.clone() }, "size -2 here, -3 there"),
+            (ScriptTrade { exit_bar: 10, exit_price: 12.5, ..trade.clone() }, "exit bar 9 here, 10 there"),
+            (ScriptTrade { exit_price: 12.5, ..trade.clone() }, "exit price 11 here, 12.5 there"),
+            (ScriptTrade { tag: "x".into(), ..trade.clone() }, "tag `` here, `x` there"),
+        ] {
+            assert_eq!(told(other).unwrap_err(), format!("{place}: {field}"));
+        }
+        assert!(told(trade.clone()).is_ok());
+    }
+
+    #[test]
+    fn parameters_are_inputs_as_those_of_other_runs() {
+        let params =
+            serde_json::json!({ "n": 3, "x": 1.5, "on": true, "kind": "ema", "none": null, "l": [1] });
+        let params = params.as_object().unwrap().clone().into_iter().collect();
+        let shown: Vec<String> = PythonFacts { params, ..PythonFacts::default() }
+            .inputs()
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(shown, ["kind=ema", "l=[1]", "n=3", "none=None", "on=true", "x=1.5"]);
     }
 }

@@ -3,7 +3,7 @@
 mod convert;
 mod facts;
 
-pub use facts::PythonFacts;
+pub use facts::{Interpreter, PythonFacts};
 
 use crate::{
     LabError,
@@ -55,6 +55,8 @@ pub struct PythonEngine {
     pub rules: Version,
     /// Its version and that of everything it works with.
     pub identity: String,
+    /// The Python that it works in.
+    pub interpreter: Interpreter,
     /// Workers that have imported it.
     pub workers: Workers,
 }
@@ -233,7 +235,9 @@ impl PythonLab {
         let facts = |number: usize| PythonFacts {
             engine: engine.name.clone(),
             environment: engine.identity.clone(),
+            interpreter: Some(engine.interpreter.clone()),
             overrides: spec.overrides.clone(),
+            set: Some(spec.params.clone()),
             number,
             runs: told.runs.len(),
             sandbox: engine.workers.tier().to_string(),
@@ -261,10 +265,16 @@ impl PythonLab {
             return vec![Recorded::without_run(record)];
         }
         let mut all: Vec<Recorded> = Vec::new();
+        // Where a script has several strategies its own name does not tell which one ran.
+        let several = script.shape.strategies.len() > 1
+            || told.runs.iter().any(|run| run.strategy != told.runs[0].strategy);
         let facts: Vec<PythonFacts> = (0..told.runs.len()).map(facts).collect();
         for (run, facts) in std::mem::take(&mut told.runs).into_iter().zip(facts) {
-            let one = Recorded::new(spec, job, run, facts, &told.ended, log.clone());
-            self.keep_plots(&told.plots, all.len(), &one.record);
+            let mut one = Recorded::new(spec, job, run, facts, &told.ended, log.clone());
+            if several && let Some(facts) = &one.record.python {
+                one.record.strategy = format!("{}.{}", one.record.strategy, facts.strategy);
+            }
+            self.keep_plots(&told.plots, all.len(), &mut one.record);
             all.push(one);
         }
         all.reverse();
@@ -293,15 +303,16 @@ impl PythonLab {
         })
     }
 
-    fn keep_plots(&self, plots: &[(usize, Vec<u8>)], number: usize, record: &RunRecord) {
-        let Some(folder) = &self.plots else { return };
-        for (_, page) in plots.iter().filter(|(run, _)| *run == number) {
-            // A page that cannot be written is no reason to lose the run; the folder was made beforehand.
-            let _ = crate::report::export::write_file(
-                &folder.join(format!("{}.html", record.id.short())),
-                |out| out.write_all(page),
-            );
-        }
+    fn keep_plots(&self, plots: &[(usize, Vec<u8>)], number: usize, record: &mut RunRecord) {
+        let (Some(folder), Some(facts)) = (&self.plots, &mut record.python) else { return };
+        let path = folder.join(format!("{}.html", record.id.short()));
+        // Of several pages of one run the last one stays.
+        let Some((_, page)) = plots.iter().rfind(|(run, _)| *run == number) else { return };
+        // A page that cannot be written is no reason to lose the run.
+        facts.notes.push(match crate::report::export::write_file(&path, |out| out.write_all(page)) {
+            Ok(()) => format!("plot(): the page is {}", path.display()),
+            Err(error) => format!("plot(): the page could not be kept: {error}"),
+        });
     }
 
     /// Runs a recorded run's script again and gives the run of that number.
@@ -321,10 +332,9 @@ impl PythonLab {
             let fault = told.fault().map_or_else(|| "it makes fewer runs now".into(), |f| f.line_text());
             return Err(RunFailure::Script(fault));
         }
-        let notes = told.notes();
         let run = told.runs.swap_remove(number);
         let lines = told.ended.log.stdout.lines().map(str::to_owned).collect();
-        convert::output(spec, run, notes, lines)
+        convert::output(spec, run, Vec::new(), lines)
     }
 }
 
@@ -361,6 +371,7 @@ impl Recorded {
         record.id = id(spec, number);
         record.elapsed_us = elapsed.min(ended.wall.as_micros() as u64);
         record.bars = bars;
+        record.params = facts.inputs();
         record.setup.account.initial_capital = capital;
         record.python = Some(Box::new(facts));
         record.log = log;

@@ -302,10 +302,13 @@ pub fn spread(runs: &[&RunRecord]) -> Option<Spread> {
     }
     let mut groups: BTreeMap<(String, String), Vec<Option<f64>>> = BTreeMap::new();
     for run in runs {
-        let inputs: String = run.params.iter().map(|(k, v)| format!(" {k}={v}")).collect();
-        let row = groups
-            .entry((format!("{}{inputs}", run.strategy), run.data.clone()))
-            .or_insert_with(|| vec![None; presets.len()]);
+        let mut name = run.strategy.clone();
+        name.extend(run.asked().iter().map(|(k, v)| format!(" {k}={v}")));
+        // The same call of a script may come to other parameters under other rules.
+        if let Some(facts) = run.python.as_ref().filter(|facts| facts.runs > 1) {
+            name.push_str(&format!(" run {}", facts.number + 1));
+        }
+        let row = groups.entry((name, run.data.clone())).or_insert_with(|| vec![None; presets.len()]);
         if let Some(k) = presets.iter().position(|p| *p == run.rules.name) {
             row[k] = run.metrics.as_ref().and_then(|m| m.get("return_pct"));
         }

@@ -53,7 +53,7 @@ fn python() -> Vec<Finding> {
     if missing.is_empty() {
         return vec![Finding::ok("python", "everything that strategies in Python need is there")];
     }
-    missing.into_iter().map(|line| Finding::info("python", line)).collect()
+    missing.into_iter().map(|one| Finding::info("python", one.text)).collect()
 }
 
 fn keys() -> Finding {

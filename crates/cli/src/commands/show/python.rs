@@ -14,6 +14,9 @@ pub fn facts(facts: &PythonFacts, width: usize, paint: Paint) -> String {
         runs => format!(", run {} of {runs}", facts.number + 1),
     };
     line(paint.dim(format!("{} engine: {}{place}", facts.engine, facts.environment)));
+    if let Some(interpreter) = &facts.interpreter {
+        line(paint.dim(format!("interpreter: {}", interpreter.path)));
+    }
     line(paint.dim(format!(
         "{} ms of processor time, {} MiB at most, {} sandbox",
         facts.cpu_us / 1000,
@@ -54,7 +57,7 @@ fn fault(fault: &Fault, after_runs: bool, paint: Paint) -> String {
         lines.push(format!("{} {} [{}]", paint.cyan("hint:"), hint.text, hint.code));
     }
     if !fault.output.is_empty() {
-        lines.push(paint.dim("Last lines of output (--printed shows all):"));
+        lines.push(paint.dim("Last lines of output (--log shows all):"));
         lines.extend(fault.output.iter().map(|text| format!("  {text}")));
     }
     lines.join("\n")
@@ -62,7 +65,7 @@ fn fault(fault: &Fault, after_runs: bool, paint: Paint) -> String {
 
 fn stats(facts: &PythonFacts, width: usize, paint: Paint) -> String {
     let cells: Vec<(String, String)> =
-        facts.stats.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        facts.stats.iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
     let name = cells.iter().map(|c| c.0.chars().count()).max().unwrap_or(0);
     let value = cells.iter().map(|c| c.1.chars().count()).max().unwrap_or(0);
     let columns = (width / (name + value + 5)).clamp(1, 3);
