@@ -115,6 +115,11 @@ impl CompiledStrategy {
         }
     }
 
+    /// True of Python with neither a strategy nor a backtest in it: a module that others import.
+    pub fn is_helper(&self) -> bool {
+        self.code.is_none() && self.diagnostics.iter().any(|d| d.code == NOTHING_RAN)
+    }
+
     /// What runs, or one line that says why nothing does.
     pub fn runnable(&self) -> Result<&Code, String> {
         match &self.code {
@@ -185,6 +190,8 @@ impl CompiledStrategy {
     }
 }
 
+/// Code of a script in which nothing can run.
+const NOTHING_RAN: &str = "nothing-ran";
 /// Python scripts that one task checks.
 const PYTHON_CHUNK: usize = 32;
 

@@ -1,7 +1,7 @@
 //! `tide backtest`: many strategies x many markets x many parameters, at once.
 
 use super::{
-    Context,
+    Context, helpers,
     money::time_ms,
     rules::{find, find_library},
 };
@@ -356,12 +356,12 @@ fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, Lab
         files.iter().map(|f| StrategySource::read(f)).collect::<Result<_, _>>()?;
     let rules = rules(args, &sources)?;
     let python = python(context, args, &sources)?;
-    let compiled = CompiledStrategy::all(sources, pool, python.as_ref()).into_iter().map(Arc::new);
+    let compiled = CompiledStrategy::all(sources, pool, python.as_ref());
     let sets = sets(&args.sets)?;
     let sweeps: Vec<Axis> = args.sweeps.iter().map(|t| Axis::parse(t)).collect::<Result<_, _>>()?;
     let mut unknown: Option<BTreeSet<String>> = None;
     let mut strategies = Vec::new();
-    for strategy in compiled {
+    for strategy in helpers::without(context, &args.strategies, compiled) {
         let (grid, missing) = grid_for(strategy.inputs(), &sets, &sweeps, args.sweep_inputs);
         if strategy.code.is_some() {
             let missing: BTreeSet<String> = missing.into_iter().collect();
@@ -370,7 +370,7 @@ fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, Lab
                 None => missing,
             });
         }
-        strategies.push((strategy, grid));
+        strategies.push((Arc::new(strategy), grid));
     }
     if let Some(name) = unknown.and_then(|u| u.into_iter().next()) {
         return Err(LabError::Usage(no_such_input(&name, &strategies)));

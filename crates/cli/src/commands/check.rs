@@ -1,6 +1,6 @@
 //! `tide check`: diagnoses strategies without running them, once or whenever they change.
 
-use super::Context;
+use super::{Context, helpers};
 use crate::{
     args::{CheckArgs, PythonArgs},
     exit::{CommandResult, Ending},
@@ -42,7 +42,7 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
     } else {
         None
     };
-    let (mut bad, mut warned) = (0, 0);
+    let (mut bad, mut warned, mut left_out) = (0, 0, Vec::new());
     for path in files {
         let compiled = match StrategySource::read(path) {
             Ok(source) => CompiledStrategy::new(source, python.as_ref()),
@@ -52,6 +52,10 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
                 continue;
             }
         };
+        if helpers::is_left_out(&args.strategies, &compiled) {
+            left_out.push(path.display().to_string());
+            continue;
+        }
         let ok = compiled.code.is_some();
         bad += usize::from(!ok);
         warned += usize::from(ok && !compiled.diagnostics.is_empty());
@@ -65,12 +69,13 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
             print!("{}", printable(&text));
         }
     }
+    helpers::tell(context, &left_out);
     if !args.json {
         let paint = context.term.err();
-        let fine = files.len() - bad - warned;
+        let checked = files.len() - left_out.len();
+        let fine = checked - bad - warned;
         context.term.note(&format!(
-            "{} checked: {}, {}, {}",
-            files.len(),
+            "{checked} checked: {}, {}, {}",
             paint.green(format!("{fine} ok")),
             paint.yellow(format!("{warned} with warnings")),
             paint.red(format!("{bad} cannot run"))

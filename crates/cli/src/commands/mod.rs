@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod export;
 mod fetch;
+mod helpers;
 mod ledger;
 pub mod money;
 mod python;

@@ -54,6 +54,8 @@ def check(script):
         shape = tide_shape.describe(script["text"], script["path"])
     except Exception as error:
         return {"kind": "shape", "fault": tide_faults.describe(error, script["path"], script["text"])}
+    if not shape["can_run"]:
+        return {"kind": "shape", "fault": tide_faults.nothing_ran(shape)}
     return {"kind": "shape", "fault": None, **shape}
 
 

@@ -1,7 +1,12 @@
 """What a script is, read from its syntax alone: a module with strategies or a whole program; its parameters."""
 import ast
+import builtins
+import sys
 
 BACKTESTS = {"Backtest", "FractionalBacktest", "MultiBacktest"}
+STRATEGIES = {"Strategy", "SignalStrategy", "TrailingStrategy"}
+# Whoever calls these may run anything.
+DYNAMIC = {"exec", "eval", "__import__", "import_module", "run_path", "run_module"}
 FENCE = "```"
 
 
@@ -34,7 +39,8 @@ def describe(text, path):
     """Raises SyntaxError (and ValueError for null bytes)."""
     tree, _, fenced = parse(text, path)
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    known, params = {"Strategy", "SignalStrategy", "TrailingStrategy"}, {}
+    other_names = aliases(tree)
+    known, params = STRATEGIES | other_names(STRATEGIES), {}
     found, inherited = [], {}
     for node in classes:
         bases = [name_of(base) for base in node.bases]
@@ -50,8 +56,9 @@ def describe(text, path):
         params.update(inherited[name])
     calls = {name_of(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     return {
-        "whole": bool(calls & BACKTESTS),
+        "whole": bool(calls & (BACKTESTS | other_names(BACKTESTS))),
         "strategies": found,
+        "can_run": bool(found or calls & (DYNAMIC | BACKTESTS | other_names(BACKTESTS))) or foreign(tree, classes),
         "params": params,
         "fenced": fenced,
         "files": sorted(files(tree)),
@@ -60,6 +67,37 @@ def describe(text, path):
 
 def name_of(node):
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def aliases(tree):
+    """What gives the other names of some names: `import ... as`, and plain assignments."""
+    pairs = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            pairs += [(alias.name, alias.asname) for alias in node.names if alias.asname]
+        elif isinstance(node, ast.Assign):
+            pairs += [(name_of(node.value), name_of(target)) for target in node.targets]
+    return lambda names: {other for name, other in pairs if name in names and other}
+
+
+def foreign(tree, classes):
+    """Whether a class derives from one of another package, which may be a strategy; or is made by a call."""
+    usual = set(dir(builtins)) | {node.name for node in classes}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            module = (getattr(node, "module", None) or node.names[0].name).split(".")[0]
+            if module in sys.stdlib_module_names:
+                usual.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Call) and name_of(node.func) == "type" and len(node.args) == 3:
+            return True
+    bases = (base for node in classes for base in node.bases)
+    return any(root_of(base) not in usual for base in bases)
+
+
+def root_of(node):
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return getattr(node, "id", "")
 
 
 def attributes(node):
