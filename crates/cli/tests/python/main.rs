@@ -2,111 +2,19 @@
 //! backtesting; without one these tests skip, and say so.
 #![cfg(target_os = "linux")]
 
+mod setting;
+mod shown;
+mod world;
+
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
+use world::{CROSS, WHOLE, bars, lines, package, program, python, text, tide};
 
-fn tide(folder: &Path, python: &Path, args: &[&str]) -> Output {
-    program(folder, python, args).output().expect("tide runs")
-}
-
-fn program(folder: &Path, python: &Path, args: &[&str]) -> Command {
-    let mut tide = Command::new(env!("CARGO_BIN_EXE_tide"));
-    tide.args(args)
-        .current_dir(folder)
-        .env_remove("TIDE_WORKSPACE")
-        .env_remove("TIDE_PYTHON_PACKAGE")
-        .env("TIDE_PYTHON", python);
-    tide
-}
-
-/// Our own package in the folder, where this build has made its library.
-fn package(folder: &Path) -> Option<PathBuf> {
-    let test = std::env::current_exe().expect("own path");
-    let name = format!("{}backtesting_native{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let beside = test.ancestors().skip(1).take(2).map(|place| place.join(&name)).filter(|path| path.exists());
-    let Some(library) = beside.max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok()) else {
-        eprintln!("SKIPPED: {name} is not built: name springtide-backtesting beside this package");
-        return None;
-    };
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backtesting/python/backtesting");
-    let package = folder.join("package/backtesting");
-    std::fs::create_dir_all(&package).expect("a folder");
-    for entry in std::fs::read_dir(sources).expect("the package") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|e| e == "py") {
-            std::fs::copy(&path, package.join(path.file_name().expect("a name"))).expect("a copy");
-        }
-    }
-    std::fs::copy(library, package.join("_native.abi3.so")).expect("a copy of the library");
-    Some(folder.join("package"))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("json")).collect()
-}
-
-/// An interpreter that has what scripts need.
-fn python() -> Option<PathBuf> {
-    let named = std::env::var_os("TIDE_TEST_PYTHON").map(PathBuf::from);
-    let found = named.into_iter().chain(["/usr/bin/python3".into()]).find(|python| {
-        let import = ["-c", "import numpy, pandas, backtesting"];
-        Command::new(python).args(import).output().is_ok_and(|o| o.status.success())
-    });
-    if found.is_none() {
-        eprintln!("SKIPPED: set TIDE_TEST_PYTHON to a Python with numpy, pandas and backtesting");
-    }
-    found
-}
-
-fn bars(folder: &Path) {
-    let mut csv = String::from("datetime,open,high,low,close,volume\n");
-    let mut price = 100.0f64;
-    for i in 0..600i64 {
-        let next = price + ((i as f64) / 9.0).sin() * 1.5;
-        let (high, low) = (price.max(next) + 0.5, price.min(next) - 0.5);
-        let (day, minute) = (i / 96 + 1, i % 96 * 15);
-        let time = format!("2023-01-{day:02} {:02}:{:02}:00", minute / 60, minute % 60);
-        csv.push_str(&format!("{time},{price:.2},{high:.2},{low:.2},{next:.2},1\n"));
-        price = next;
-    }
-    std::fs::write(folder.join("X-USD_15m.csv"), csv).expect("writes");
-}
-
-const CROSS: &str = "import pandas as pd
-from backtesting import Backtest, Strategy
-from backtesting.lib import crossover
-
-def mean(x, n):
-    return pd.Series(x).rolling(n).mean()
-
-class Cross(Strategy):
-    fast = 5
-    def init(self):
-        self.quick = self.I(mean, self.data.Close, self.fast)
-        self.calm = self.I(mean, self.data.Close, 20)
-    def next(self):
-        if crossover(self.quick, self.calm):
-            self.buy(tag='up')
-        elif crossover(self.calm, self.quick):
-            self.position.close()
-";
-const WHOLE: &str = "
-if __name__ == '__main__':
-    data = pd.read_csv('/Users/somebody/X.csv', parse_dates=['datetime'], index_col='datetime')
-    data.columns = [c.capitalize() for c in data.columns]
-    bt = Backtest(data, Cross, cash=50_000, commission=.001)
-    print('trades:', bt.run()['# Trades'])
-    bt.run(fast=7)
-";
 const PINE: &str =
     "//@version=5\nstrategy(\"P\")\nif close > open\n    strategy.entry(\"L\", strategy.long)\n";
 
@@ -282,9 +190,8 @@ fn failures_say_what_it_takes_to_mend_them() {
     let folder = tempfile::tempdir().expect("folder");
     bars(folder.path());
     let bad = format!("print('begins')\n{}", CROSS.replace("self.buy(tag='up')", "self.buy(size=2.5)"));
-    for (name, script) in
-        [("bad.py", bad.as_str()), ("cut.py", "class X(\n"), ("slow.py", "while True: pass\n")]
-    {
+    let slow = format!("{CROSS}while True: pass\n");
+    for (name, script) in [("bad.py", bad.as_str()), ("cut.py", "class X(\n"), ("slow.py", slow.as_str())] {
         std::fs::write(folder.path().join(name), script).expect("writes");
     }
     let args =
@@ -311,11 +218,10 @@ fn failures_say_what_it_takes_to_mend_them() {
 /// known to run them when the quick one is told of.
 fn endless(folder: &Path, python: &Path) -> (Child, BufReader<ChildStdout>, Value) {
     let goes_on = format!("{CROSS}{WHOLE}    while True: pass\n");
-    for (name, script) in [
-        ("quick.py", CROSS),
-        ("goes_on.py", goes_on.as_str()),
-        ("waits.py", "import time\ntime.sleep(1e6)\n"),
-    ] {
+    let waits = format!("import time\n{CROSS}time.sleep(1e6)\n");
+    for (name, script) in
+        [("quick.py", CROSS), ("goes_on.py", goes_on.as_str()), ("waits.py", waits.as_str())]
+    {
         std::fs::write(folder.join(name), script).expect("writes");
     }
     let mut child = Command::new(env!("CARGO_BIN_EXE_tide"))
