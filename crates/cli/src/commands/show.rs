@@ -9,7 +9,7 @@ use crate::{
     table::{Cell, Column, render},
     term::{Paint, printable},
 };
-use springtide_domain::RunStatus;
+use springtide_domain::{RunStatus, Severity};
 use springtide_engine::metrics::METRICS;
 use springtide_lab::{
     ledger::RunRecord,
@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
     }
     let paint = context.term.out();
     println!("{}", printable(&head::head(&record, paint)));
-    if let Some(error) = &record.error {
+    if let Some(error) = record.error.as_ref().filter(|_| !told_below(&record)) {
         println!("{}\n", paint.red(error));
     }
     if let Some(text) = diagnostics(&ledger, &record, context.term.color_out)? {
@@ -86,6 +86,13 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
         context.term.note(&format!("`tide export {} --format html` writes the report.", record.id.short()));
     }
     Ok(Ending::Ok)
+}
+
+/// True when the error is but the first line of what is shown of it anyway: a diagnostic or a script's fault.
+fn told_below(run: &RunRecord) -> bool {
+    let checked = run.diagnostics.iter().any(|d| d.severity != Severity::Warning);
+    let failed = run.python.as_ref().is_some_and(|facts| facts.runs == 0 && facts.fault.is_some());
+    run.status == RunStatus::Failed && (checked || failed)
 }
 
 /// What the script printed: its standard output here, its standard error there.

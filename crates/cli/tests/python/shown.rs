@@ -108,6 +108,7 @@ fn a_failure_is_told_without_what_it_never_had() {
         let out = run(&["show", failed]);
         let (told, notes) = (text(&out.stdout), text(&out.stderr));
         assert!(out.status.success() && told.contains(needed), "{told}{notes}");
+        assert_eq!(told.matches("Error: ").count(), 1, "{told}");
         for absent in ["--printed", "rules", " 0 bars", "Percent(", "Ticks(", "Fixed", "commission"] {
             assert!(!told.contains(absent), "{name}, {absent}: {told}");
         }
