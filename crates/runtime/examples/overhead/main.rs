@@ -33,7 +33,9 @@ fn main() {
     let wanted = |part: &str| parts.as_ref().is_none_or(|parts| parts.split(',').any(|p| p == part));
     let per_us = steps_per_us();
     if wanted("decision") {
-        println!("weighted decision with its settlement (4 classes of 8 owners): {:.0} ns", decision_ns());
+        let (settled, alone) = decision_ns();
+        println!("weighted decision with its settlement (4 classes of 8 owners): {settled:.0} ns");
+        println!("the decision alone, charged and not settled: {alone:.0} ns");
     }
     if wanted("jobs") {
         jobs(tasks, per_us);
@@ -168,21 +170,35 @@ fn rayon_iter(pool: &rayon::ThreadPool, tasks: u64, steps: u64) -> u64 {
     pool.install(|| (0..tasks).into_par_iter().map(|n| work(n, steps)).reduce(|| 0, u64::wrapping_add))
 }
 
-fn decision_ns() -> f64 {
+/// A decision with its settlement, each settled before the next; and decisions alone, a thousand in a row, which are
+/// settled while no clock runs.
+fn decision_ns() -> (f64, f64) {
     let mut policy = Policy::new(PolicyConfig::default()).expect("default weights are usable");
     let owners = Priority::ALL.into_iter().flat_map(|class| (0..8).map(move |owner| (class, owner)));
     let flows: Vec<_> = owners.map(|(class, owner)| policy.open(class, owner)).collect();
     flows.iter().for_each(|flow| policy.arrive(*flow, 10_000_000));
-    let decisions = 10_000;
-    let mut round = || {
+    let cost = |i: u64| 90_000 + i * 7_919 % 20_000;
+    let (decisions, in_a_row) = (10_000, 1_000);
+    let mut settled = || {
         let start = Instant::now();
         for i in 0..decisions {
             let decision = policy.decide(1).expect("there is work");
-            policy.settle(decision.flow, 1, decision.charge_each, 90_000 + i * 7_919 % 20_000);
+            policy.settle(decision.flow, 1, decision.charge_each, cost(i));
         }
         start.elapsed().as_nanos() as f64 / decisions as f64
     };
-    (0..100).map(|_| round()).fold(f64::INFINITY, f64::min)
+    let with_settlement = (0..100).map(|_| settled()).fold(f64::INFINITY, f64::min);
+    let mut taken = Vec::with_capacity(in_a_row);
+    let mut alone = || {
+        let start = Instant::now();
+        taken.extend((0..in_a_row).map_while(|_| policy.decide(1)));
+        let ns = start.elapsed().as_nanos() as f64 / in_a_row as f64;
+        for (i, decision) in taken.drain(..).enumerate() {
+            policy.settle(decision.flow, 1, decision.charge_each, cost(i as u64));
+        }
+        ns
+    };
+    (with_settlement, (0..1_000).map(|_| alone()).fold(f64::INFINITY, f64::min))
 }
 
 /// Shares of worker time while all four classes have work waiting, in tasks of 50, 100, 200 and 400 µs.

@@ -1,4 +1,7 @@
 //! A binary heap whose members can be moved and removed by number.
+//!
+//! Its first member may be *loose*: its key was changed in place and it has not been put in order yet. Whoever is
+//! served is charged twice, when it is dispatched and when its cost is known, and so is moved once.
 
 /// Position of a member that is not in the heap.
 const ABSENT: u32 = u32::MAX;
@@ -9,35 +12,80 @@ pub(super) struct Heap {
     entries: Vec<Entry>,
     /// By member: where it stands in `entries`.
     places: Vec<u32>,
+    /// The first entry may be larger than those below it.
+    loose: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    tag: u64,
-    turn: u64,
+    key: u128,
     member: u32,
 }
 
-impl Entry {
-    fn key(self) -> u128 {
-        u128::from(self.tag) << 64 | u128::from(self.turn)
-    }
+/// Both parts as one number.
+#[inline]
+fn key(tag: u64, turn: u64) -> u128 {
+    u128::from(tag) << 64 | u128::from(turn)
 }
 
 impl Heap {
     /// The member with the smallest key.
+    #[inline]
     pub(super) fn first(&self) -> Option<u32> {
+        // Where the first is loose, it or one of the two below it.
+        let candidates = if self.loose { 3 } else { 1 };
+        self.entries.iter().take(candidates).min_by_key(|entry| entry.key).map(|entry| entry.member)
+    }
+
+    /// As [`Heap::first`], for one who is about to move it.
+    #[inline]
+    pub(super) fn firm_first(&mut self) -> Option<u32> {
+        self.firm();
         self.entries.first().map(|entry| entry.member)
     }
 
-    /// Inserts a member that is absent, or moves one that is there.
+    /// Puts a loose first member in order.
+    #[inline]
+    pub(super) fn firm(&mut self) {
+        if self.loose {
+            self.loose = false;
+            self.sink(0, self.entries[0]);
+        }
+    }
+
+    /// Inserts a member that is absent, or moves one that is there. The first is not moved at once.
+    #[inline]
     pub(super) fn set(&mut self, member: u32, tag: u64, turn: u64) {
-        let entry = Entry { tag, turn, member };
-        match self.place(member) {
+        let entry = Entry { key: key(tag, turn), member };
+        match self.entries.first_mut() {
+            Some(first) if first.member == member => {
+                *first = entry;
+                self.loose = true;
+            }
+            _ => self.set_other(entry),
+        }
+    }
+
+    /// As [`Heap::set`], but nothing is left loose.
+    #[inline]
+    pub(super) fn set_firm(&mut self, member: u32, tag: u64, turn: u64) {
+        let entry = Entry { key: key(tag, turn), member };
+        if self.entries.first().is_some_and(|first| first.member == member) {
+            self.loose = false;
+            self.sink(0, entry);
+        } else {
+            self.set_other(entry);
+        }
+    }
+
+    /// As [`Heap::set`], for one that is not the first.
+    fn set_other(&mut self, entry: Entry) {
+        self.firm();
+        match self.place(entry.member) {
             Some(place) => self.settle(place, entry),
             None => {
-                if self.places.len() <= member as usize {
-                    self.places.resize(member as usize + 1, ABSENT);
+                if self.places.len() <= entry.member as usize {
+                    self.places.resize(entry.member as usize + 1, ABSENT);
                 }
                 self.entries.push(entry);
                 self.rise(self.entries.len() - 1, entry);
@@ -47,6 +95,7 @@ impl Heap {
 
     /// Removes a member, if it is there.
     pub(super) fn remove(&mut self, member: u32) {
+        self.firm();
         let Some(place) = self.place(member) else { return };
         self.places[member as usize] = ABSENT;
         let last = self.entries.pop().expect("a member has a place in the heap");
@@ -61,7 +110,7 @@ impl Heap {
 
     /// Puts `entry` in the order, starting from a free place.
     fn settle(&mut self, place: usize, entry: Entry) {
-        if place > 0 && entry.key() < self.entries[(place - 1) / 2].key() {
+        if place > 0 && entry.key < self.entries[(place - 1) / 2].key {
             self.rise(place, entry);
         } else {
             self.sink(place, entry);
@@ -71,7 +120,7 @@ impl Heap {
     fn rise(&mut self, mut place: usize, entry: Entry) {
         while place > 0 {
             let parent = (place - 1) / 2;
-            if self.entries[parent].key() <= entry.key() {
+            if self.entries[parent].key <= entry.key {
                 break;
             }
             self.put(place, self.entries[parent]);
@@ -81,20 +130,19 @@ impl Heap {
     }
 
     fn sink(&mut self, mut place: usize, entry: Entry) {
-        loop {
+        let (entries, places) = (self.entries.as_mut_slice(), self.places.as_mut_slice());
+        let last = entries.len() - 1;
+        while 2 * place < last {
             let left = 2 * place + 1;
-            let Some(mut child) = self.entries.get(left).copied() else { break };
-            let mut at = left;
-            if let Some(right) = self.entries.get(left + 1).copied()
-                && right.key() < child.key()
-            {
-                (child, at) = (right, left + 1);
-            }
-            if entry.key() <= child.key() {
+            // By arithmetic: which of two is smaller cannot be foretold, and a wrong guess costs more.
+            let child = left + usize::from(entries[last.min(left + 1)].key < entries[left].key);
+            let moved = entries[child];
+            if entry.key <= moved.key {
                 break;
             }
-            self.put(place, child);
-            place = at;
+            entries[place] = moved;
+            places[moved.member as usize] = place as u32;
+            place = child;
         }
         self.put(place, entry);
     }
@@ -115,11 +163,17 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn the_first_is_the_smallest(steps in prop::collection::vec((0..12_u32, 0..40_u64, any::<bool>()), 1..200)) {
+        fn the_first_is_the_smallest(
+            steps in prop::collection::vec((0..12_u32, 0..40_u64, any::<bool>(), any::<bool>()), 1..200),
+        ) {
             let (mut heap, mut model) = (Heap::default(), BTreeMap::new());
-            for (turn, (member, tag, insert)) in steps.into_iter().enumerate() {
+            for (turn, (member, tag, insert, firm)) in steps.into_iter().enumerate() {
                 if insert {
-                    heap.set(member, tag, turn as u64);
+                    if firm {
+                        heap.set_firm(member, tag, turn as u64);
+                    } else {
+                        heap.set(member, tag, turn as u64);
+                    }
                     model.insert(member, (tag, turn));
                 } else {
                     heap.remove(member);
@@ -127,6 +181,9 @@ mod tests {
                 }
                 let smallest = model.iter().min_by_key(|(_, key)| **key).map(|(member, _)| *member);
                 prop_assert_eq!(heap.first(), smallest);
+                if firm {
+                    prop_assert_eq!(heap.firm_first(), smallest);
+                }
                 prop_assert_eq!(heap.entries.len(), model.len());
             }
         }

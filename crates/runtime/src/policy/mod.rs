@@ -68,6 +68,13 @@ use std::collections::BTreeMap;
 /// Fixed-point scale of inverse shares.
 const SCALE: f64 = 65_536.0;
 
+/// Tags are multiples of so much. The rest of a rank is its class's number: the smallest rank names its class, and
+/// among equals the most urgent.
+const CLASSES: u128 = 4;
+
+/// Rank of a class without work: behind every other.
+const IDLE: u128 = u128::MAX;
+
 /// Owners without work whose debts are remembered; beyond this they are forgiven to bound memory.
 const DEBTORS_MAX: usize = 4_096;
 
@@ -132,7 +139,9 @@ pub struct Decision {
     pub charge_each: u64,
 }
 
+// A cache line each, as owners are: nothing is read in two parts, and the address takes no multiplication.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Flow {
     class: Priority,
     light: bool,
@@ -142,14 +151,29 @@ struct Flow {
     in_flight: u64,
     /// Running average of the measured cost of a task; 0 while unknown.
     cost: u64,
-    /// Tasks of that cost in one turn.
+    /// Tasks of that cost in one turn; one while it is unknown.
     batch: u64,
     /// Neighbours in the owner's ring of flows with queued tasks.
     before: u32,
     after: u32,
 }
 
+impl Flow {
+    /// What one of its tasks is charged.
+    #[inline]
+    fn expected(&self, class: &Class, turn: u64) -> u64 {
+        if self.cost > 0 {
+            return self.cost;
+        }
+        match class.costs[usize::from(self.light)] {
+            0 => turn,
+            known => known,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 struct Owner {
     class: Priority,
     name: u64,
@@ -169,12 +193,14 @@ struct Owner {
 
 #[derive(Debug)]
 struct Class {
-    /// Scaled 1/share: what one unit of cost adds to the tag.
+    /// Scaled 1/share: what one unit of cost adds to the tag; a multiple of [`CLASSES`].
     inverse: u64,
     tag: u128,
     /// Head start in the comparison of tags.
     head_start: u128,
     queued: u64,
+    /// Most tasks in one dispatch. Critical tasks go one by one, to any worker that is free.
+    batch_max: u64,
     /// Owners with queued tasks.
     ready: Heap,
     /// Virtual time among this class's owners, and the largest tag given out.
@@ -185,19 +211,23 @@ struct Class {
 }
 
 impl Class {
+    /// What the backlogged class with the smallest of is served next.
     #[inline]
-    fn rank(&self) -> u128 {
+    fn rank(&self, class: Priority) -> u128 {
+        if self.queued == 0 { IDLE } else { self.start() | class as u128 }
+    }
+
+    /// What the class is ahead of its share, its burst let off.
+    #[inline]
+    fn start(&self) -> u128 {
         self.tag.saturating_sub(self.head_start)
     }
 
-    /// Corrects the class's tag by `to - from` cost.
+    /// Corrects the class's tag by `to - from` cost. Without a branch: which is larger cannot be foretold.
     #[inline]
     fn correct(&mut self, from: u64, to: u64) {
-        if to >= from {
-            self.tag += u128::from(to - from) * u128::from(self.inverse);
-        } else {
-            self.tag = self.tag.saturating_sub(u128::from(from - to) * u128::from(self.inverse));
-        }
+        let inverse = u128::from(self.inverse);
+        self.tag = (self.tag + u128::from(to) * inverse).saturating_sub(u128::from(from) * inverse);
     }
 }
 
@@ -206,6 +236,10 @@ impl Class {
 pub struct Policy {
     config: PolicyConfig,
     classes: [Class; 4],
+    /// By class, kept up to date.
+    ranks: [u128; 4],
+    /// A class has run out of work, or was charged without work, since a worker last asked.
+    drained: bool,
     /// Start rank of the work last dispatched.
     now: u128,
     queued: u64,
@@ -226,7 +260,7 @@ impl Policy {
     /// When a weight is unusable.
     pub fn new(config: PolicyConfig) -> Result<Self, BadWeight> {
         let shares = config.weights.shares()?;
-        let inverse = PerClass(shares.0.map(|share| (SCALE / share).round() as u64));
+        let inverse = PerClass(shares.0.map(|share| (SCALE / share).round() as u64 * CLASSES as u64));
         let critical_start = u128::from(config.critical_burst) * u128::from(inverse[Priority::Critical]);
         let class = |priority: Priority| Class {
             inverse: inverse[priority],
@@ -234,6 +268,7 @@ impl Policy {
             tag: critical_start,
             head_start: if priority == Priority::Critical { critical_start } else { 0 },
             queued: 0,
+            batch_max: if priority == Priority::Critical { 1 } else { config.batch_max.max(1) },
             ready: Heap::default(),
             owners_now: 0,
             owners_max: 0,
@@ -242,6 +277,8 @@ impl Policy {
         Ok(Self {
             config,
             classes: Priority::ALL.map(class),
+            ranks: [IDLE; 4],
+            drained: false,
             now: critical_start,
             queued: 0,
             flows: Vec::new(),
@@ -318,6 +355,7 @@ impl Policy {
         class.queued += count;
         self.queued += count;
         flow.queued += count;
+        self.ranks[flow.class.index()] = class.rank(flow.class);
         if flow.queued == count {
             self.enlist(id);
         }
@@ -377,7 +415,10 @@ impl Policy {
         debug_assert!(flow.queued >= count, "more withdrawn than queued");
         flow.queued -= count;
         self.queued -= count;
-        self.classes[flow.class.index()].queued -= count;
+        let class = &mut self.classes[flow.class.index()];
+        class.queued -= count;
+        self.drained |= class.queued == 0;
+        self.ranks[flow.class.index()] = class.rank(flow.class);
         if flow.queued == 0 {
             self.delist(id);
             self.retire_if_done(id);
@@ -386,15 +427,16 @@ impl Policy {
 
     /// Names what runs next, at most `limit` (at least one) tasks of one flow, and charges it. `None` when
     /// nothing is queued, which also ends the busy period.
+    #[inline]
     pub fn decide(&mut self, limit: u64) -> Option<Decision> {
         self.end_busy_periods();
         let class = self.next_class()?;
-        let owner = &mut self.owners[self.classes[class.index()].ready.first()? as usize];
+        let number = self.classes[class].ready.firm_first()?;
+        let owner = &mut self.owners[number as usize];
         let [heavy, light] = owner.rings;
         let prefer_light = light != NONE && (heavy == NONE || owner.light_next);
         owner.light_next = !prefer_light;
-        let flow = FlowId(if prefer_light { light } else { heavy });
-        Some(self.dispatch(flow, limit))
+        Some(self.dispatch(FlowId(if prefer_light { light } else { heavy }), limit))
     }
 
     /// As [`Policy::decide`], but only of light tasks, and only when they are next in turn.
@@ -412,7 +454,7 @@ impl Policy {
     }
 
     fn next_light(&self) -> Option<FlowId> {
-        let class = &self.classes[self.next_class()?.index()];
+        let class = &self.classes[self.next_class()?];
         let flow = self.owners[class.ready.first()? as usize].rings[1];
         (flow != NONE && self.flows[flow as usize].cost <= self.config.turn).then_some(FlowId(flow))
     }
@@ -426,7 +468,7 @@ impl Policy {
     /// True when a critical task waits and may jump ahead of everything queued.
     #[inline]
     pub fn urgent(&self) -> bool {
-        self.classes[Priority::Critical.index()].queued > 0 && self.next_class() == Some(Priority::Critical)
+        self.next_class() == Some(Priority::Critical.index())
     }
 
     /// Takes one task of a given flow out of turn and charges it: for a task that waits for its own children
@@ -436,7 +478,7 @@ impl Policy {
         if flow.queued == 0 {
             return None;
         }
-        let (class, charge_each) = (flow.class, self.expected_cost(flow));
+        let (class, charge_each) = (flow.class, self.expected(id));
         self.take(id, 1, charge_each);
         Some(Decision { class, flow: id, count: 1, charge_each })
     }
@@ -462,18 +504,21 @@ impl Policy {
     #[inline]
     pub fn settle(&mut self, id: FlowId, tasks: u64, charged: u64, actual: u64) {
         self.refund(id, tasks, charged, actual);
-        let flow = &mut self.flows[id.index()];
         let mean = match tasks {
             0 => return,
             1 => actual,
             _ => actual / tasks,
         };
+        let flow = &mut self.flows[id.index()];
+        let kind = usize::from(flow.light);
+        let known = &mut self.classes[flow.class.index()].costs[kind];
+        *known = blend(*known, mean);
         flow.cost = blend(flow.cost, mean);
         flow.batch = self.config.batch(flow.cost);
-        self.owners[flow.owner as usize].costs[usize::from(flow.light)] = flow.cost;
-        let known = &mut self.classes[flow.class.index()].costs[usize::from(flow.light)];
-        *known = blend(*known, mean);
-        self.retire_if_done(id);
+        self.owners[flow.owner as usize].costs[kind] = flow.cost;
+        if !flow.open {
+            self.retire_if_done(id);
+        }
     }
 
     /// `tasks` tasks of a flow ran without having been queued, each handed from one to the next while nothing else
@@ -514,7 +559,8 @@ impl Policy {
 
     /// What a task of a flow is expected to cost: the running average of those before it.
     pub fn expected(&self, id: FlowId) -> u64 {
-        self.expected_cost(&self.flows[id.index()])
+        let flow = &self.flows[id.index()];
+        flow.expected(&self.classes[flow.class.index()], self.config.turn)
     }
 
     /// Owners known, including those kept for their debts; an owner counts once in each class.
@@ -522,28 +568,21 @@ impl Policy {
         self.by_owner.len()
     }
 
-    /// The backlogged class of the smallest rank. Ties go to the more urgent class.
+    /// The backlogged class of the smallest rank, by number. Ties go to the more urgent class.
     #[inline]
-    fn next_class(&self) -> Option<Priority> {
-        let mut best = None;
-        let mut smallest = u128::MAX;
-        for (priority, class) in Priority::ALL.into_iter().zip(&self.classes) {
-            if class.queued > 0 && class.rank() < smallest {
-                (best, smallest) = (Some(priority), class.rank());
-            }
-        }
-        best
+    fn next_class(&self) -> Option<usize> {
+        let [a, b, c, d] = self.ranks;
+        let smallest = a.min(b).min(c.min(d));
+        (smallest != IDLE).then_some((smallest % CLASSES) as usize)
     }
 
     /// Takes a turn's worth of a flow that is next: its owner is the first of its class.
     #[inline]
     fn dispatch(&mut self, id: FlowId, limit: u64) -> Decision {
         let flow = &self.flows[id.index()];
-        let charge_each = self.expected_cost(flow);
-        // Critical tasks go one by one, to any worker that is free; so do tasks whose cost is not known yet.
-        let batch = if flow.class == Priority::Critical { 1 } else { flow.batch };
-        let count = batch.min(flow.queued).min(limit.max(1));
         let class = flow.class;
+        let charge_each = flow.expected(&self.classes[class.index()], self.config.turn);
+        let count = flow.batch.min(self.classes[class.index()].batch_max).min(flow.queued).min(limit.max(1));
         self.serve(id);
         self.take(id, count, charge_each);
         Decision { class, flow: id, count, charge_each }
@@ -554,50 +593,44 @@ impl Policy {
     fn serve(&mut self, id: FlowId) {
         let flow = &self.flows[id.index()];
         let class = &mut self.classes[flow.class.index()];
-        self.now = self.now.max(class.rank());
+        self.now = self.now.max(class.start());
         class.owners_now = class.owners_now.max(self.owners[flow.owner as usize].tag);
-    }
-
-    #[inline]
-    fn expected_cost(&self, flow: &Flow) -> u64 {
-        if flow.cost > 0 {
-            return flow.cost;
-        }
-        match self.classes[flow.class.index()].costs[usize::from(flow.light)] {
-            0 => self.config.turn,
-            known => known,
-        }
     }
 
     /// Moves `count` tasks of a flow from queued to in flight and charges them; its turn is over.
     #[inline]
     fn take(&mut self, id: FlowId, count: u64, charge_each: u64) {
         let charge = count * charge_each;
+        self.turns += 1;
+        self.queued -= count;
         let flow = &mut self.flows[id.index()];
+        let class = &mut self.classes[flow.class.index()];
+        let owner = &mut self.owners[flow.owner as usize];
         flow.queued -= count;
         flow.in_flight += count;
-        let Flow { class, owner: number, light, after, queued, .. } = *flow;
-        self.queued -= count;
-        self.turns += 1;
-        let class = &mut self.classes[class.index()];
-        let owner = &mut self.owners[number as usize];
         owner.tag += charge;
         owner.turn = self.turns;
         class.owners_max = class.owners_max.max(owner.tag);
         class.queued -= count;
         class.correct(0, charge);
-        let ring = &mut owner.rings[usize::from(light)];
-        if queued > 0 {
-            if *ring == id.0 {
-                *ring = after;
-            }
-            class.ready.set(number, owner.tag, owner.turn);
+        self.drained |= class.queued == 0;
+        self.ranks[flow.class.index()] = class.rank(flow.class);
+        if flow.queued > 0 {
+            let ring = &mut owner.rings[usize::from(flow.light)];
+            *ring = if *ring == id.0 { flow.after } else { *ring };
+            class.ready.set(flow.owner, owner.tag, owner.turn);
         } else {
-            let (tag, turn) = (owner.tag, owner.turn);
             self.delist(id);
-            if self.owners[number as usize].rings != [NONE; 2] {
-                self.classes[self.flows[id.index()].class.index()].ready.set(number, tag, turn);
-            }
+            self.reorder(id);
+        }
+    }
+
+    /// Its owner takes the place in the order that its tag says, if it still has work.
+    fn reorder(&mut self, id: FlowId) {
+        let flow = &self.flows[id.index()];
+        let owner = &self.owners[flow.owner as usize];
+        if owner.rings != [NONE; 2] {
+            self.classes[flow.class.index()].ready.set(flow.owner, owner.tag, owner.turn);
         }
     }
 
@@ -613,16 +646,27 @@ impl Policy {
         let class = &mut self.classes[flow.class.index()];
         let owner = &mut self.owners[flow.owner as usize];
         owner.tag = (owner.tag + actual).saturating_sub(charged);
-        if owner.rings != [NONE; 2] {
-            class.ready.set(flow.owner, owner.tag, owner.turn);
-        }
         class.owners_max = class.owners_max.max(owner.tag);
         class.correct(charged, actual);
+        self.drained |= class.queued == 0;
+        self.ranks[flow.class.index()] = class.rank(flow.class);
+        if owner.rings != [NONE; 2] {
+            // In order at once rather than when it is needed: the next decision, mostly of another class, need not
+            // wait for it.
+            class.ready.set_firm(flow.owner, owner.tag, owner.turn);
+        }
     }
 
     /// Where nothing is queued when a worker asks, nobody was kept waiting: debts end.
     #[inline]
     fn end_busy_periods(&mut self) {
+        if self.drained {
+            self.end_those_drained();
+        }
+    }
+
+    fn end_those_drained(&mut self) {
+        self.drained = false;
         for class in &mut self.classes {
             if class.queued == 0 {
                 class.owners_now = class.owners_max;
