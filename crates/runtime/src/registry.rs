@@ -3,7 +3,7 @@
 //! Each worker writes to a *desk* of its own: a slot that names the running task, guarded by a lock that a
 //! reader holds for the length of a copy, and counters that only the worker writes.
 
-use crate::sync::Mutex;
+use crate::sync::{self, Mutex, now};
 use crate::{
     exec::Cell,
     histogram::{Histogram, SharedHistogram},
@@ -179,7 +179,7 @@ pub(crate) struct Board {
     pub(crate) desks: Vec<CachePadded<Desk>>,
     /// Desks of workers; one more may be the reactor's.
     pub(crate) workers: usize,
-    pub(crate) queued: [AtomicU64; 4],
+    pub(crate) queued: [sync::AtomicU64; 4],
     /// Tasks that ended without reaching a worker.
     pub(crate) aside: Tallies,
     /// Since when the reactor owes the watchdog a turn, in nanoseconds since the start; 0 when it owes none.
@@ -191,7 +191,7 @@ pub(crate) struct Board {
 impl Board {
     pub(crate) fn new(workers: usize, reactor: bool) -> Self {
         Self {
-            started: Instant::now(),
+            started: now(),
             workers,
             desks: (0..workers + usize::from(reactor)).map(|_| CachePadded::default()).collect(),
             queued: Default::default(),

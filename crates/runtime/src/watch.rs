@@ -5,7 +5,7 @@
 //! one time limit for all tasks, later tasks have later deadlines, and nobody rings but the first. So the cost
 //! per task is one atomic load, and the watcher wakes about once per time limit, not once per task.
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, now};
 use crate::{
     exec::{Cell, NO_TIMER, TIMER_FIRED, TIMER_UNSET},
     lock,
@@ -109,7 +109,7 @@ impl Watch {
         let mut shutdown = lock(&self.shutdown);
         while !*shutdown {
             let next = self.next_ns.0.load(Ordering::Relaxed);
-            let now = Instant::now();
+            let now = now();
             let now_ns = since_start(now, board);
             if next == NEVER {
                 shutdown = wait(&self.bell, shutdown);

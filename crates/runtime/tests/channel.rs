@@ -144,6 +144,66 @@ fn who_waits_is_served_in_the_order_of_arrival() {
 }
 
 #[test]
+fn what_is_in_hand_counts_until_it_is_received() {
+    let (sender, mut receiver) = of_three(WhenFull::Fail);
+    fill(&sender);
+    // The first call takes all three from the queue.
+    for (first, next) in [("a1", "d1"), ("b1", "e1")] {
+        assert_eq!(receiver.try_recv().as_deref(), Some(first));
+        let seen = sender.snapshot();
+        assert_eq!((seen.items, seen.bytes), (2, 4));
+        assert_eq!(seen.counts.sent, seen.counts.received + 2);
+        assert_eq!(sender.try_send(next.into()).expect("one has room"), Sent::Queued);
+        assert!(matches!(sender.try_send("x".into()).expect_err("not two").why, Refusal::Full { .. }));
+    }
+    let mut many = Vec::new();
+    assert_eq!((receiver.try_recv_many(&mut many, 2), many), (2, vec!["c1".to_owned(), "d1".to_owned()]));
+    sender.try_send("f1".into()).expect("room");
+    sender.try_send("g1".into()).expect("room");
+    assert_eq!(receiver.try_recv().as_deref(), Some("e1"));
+    assert_eq!(sender.snapshot().counts.items_max, 3);
+    drop(receiver);
+    let counts = sender.snapshot().counts;
+    assert_eq!((counts.sent, counts.received, counts.abandoned), (7, 5, 2));
+    assert_eq!((sender.snapshot().items, sender.snapshot().bytes), (0, 0));
+}
+
+#[test]
+fn what_may_be_replaced_stays_within_reach() {
+    for when_full in [WhenFull::DropOldest, WhenFull::Conflate] {
+        let (sender, mut receiver) = of_three(when_full);
+        fill(&sender);
+        assert_eq!(receiver.try_recv().as_deref(), Some("a1"));
+        sender.try_send("d1".into()).expect("room");
+        let (sent, left) = match when_full {
+            WhenFull::Conflate => (Sent::Conflated, ["b2", "c1", "d1"]),
+            _ => (Sent::Displaced(1), ["c1", "d1", "b2"]),
+        };
+        assert_eq!(sender.try_send("b2".into()).expect("taken"), sent, "{when_full}");
+        assert_eq!(drained(receiver), left);
+    }
+}
+
+#[test]
+fn whoever_has_room_is_let_in_while_the_receiver_has_items_in_hand() {
+    let (sender, mut receiver) = of_three(WhenFull::Block);
+    fill(&sender);
+    assert_eq!(receiver.try_recv().as_deref(), Some("a1"));
+    let source = {
+        let sender = sender.clone();
+        start(move || ["d1", "e1"].map(|text| sender.send_blocking(text.into()).expect("open")))
+    };
+    while sender.snapshot().waiting == 0 {
+        thread::yield_now();
+    }
+    assert_eq!(receiver.try_recv().as_deref(), Some("b1"));
+    // The receiver waits for that very sender now.
+    source.join().expect("no panic");
+    assert_eq!(drained(receiver), ["c1", "d1", "e1"]);
+    assert_eq!(sender.snapshot().counts.waits, 1);
+}
+
+#[test]
 fn asynchronous_ends_in_scopes() {
     let runtime = Runtime::new(RuntimeConfig { workers: 2, ..RuntimeConfig::default() }).expect("starts");
     let sum = runtime.run("pipeline", |scope| async move {

@@ -87,7 +87,12 @@ pub(super) struct Core<T, W> {
     bound: Bound,
     when_full: WhenFull,
     queue: VecDeque<Parcel<T>>,
+    /// Of what is queued and what is in the receiver's hand.
     bytes: usize,
+    /// Items in the receiver's hand, as far as is known here: those received since count until they are told.
+    held: usize,
+    /// Items and bytes of which it was told so far.
+    told: (u64, u64),
     /// How many items have left the queue: the place of the first one in the order of all.
     front: u64,
     /// Where the item of a key is in that order. Kept where the channel conflates only.
@@ -105,6 +110,8 @@ impl<T, W> Core<T, W> {
             when_full,
             queue: VecDeque::new(),
             bytes: 0,
+            held: 0,
+            told: (0, 0),
             front: 0,
             places: HashMap::new(),
             line: VecDeque::new(),
@@ -173,6 +180,34 @@ impl<T, W> Core<T, W> {
         Some(parcel.item)
     }
 
+    /// Gives all that is queued into the receiver's hand, which must be empty. It counts against the bound until it
+    /// is received. Not where a newer item may drop or replace what is queued: that must stay here.
+    pub(super) fn hand_over(&mut self, hand: &mut VecDeque<Parcel<T>>) {
+        let may_leave = matches!(self.when_full, WhenFull::Block | WhenFull::DropNewest | WhenFull::Fail);
+        if may_leave && !self.queue.is_empty() {
+            debug_assert!(hand.is_empty() && self.held == 0, "the hand is filled when it is empty");
+            std::mem::swap(&mut self.queue, hand);
+            self.held = hand.len();
+            self.front += self.held as u64;
+        }
+    }
+
+    /// How much was received from the hand since the start.
+    pub(super) fn tell(&mut self, items: u64, bytes: u64) {
+        let (known, known_bytes) = std::mem::replace(&mut self.told, (items, bytes));
+        self.held -= (items - known) as usize;
+        self.bytes -= (bytes - known_bytes) as usize;
+        self.counts.received += items - known;
+    }
+
+    /// Whether it matters for this item how much of the hand was received: it finds no room otherwise, or seems to
+    /// make more than there ever was.
+    #[inline]
+    pub(super) fn must_be_told(&self, parcel: &Parcel<T>) -> bool {
+        let (items, bytes) = (self.items() + 1, self.bytes + parcel.bytes);
+        self.held > 0 && (items > self.counts.items_max || bytes > self.counts.bytes_max)
+    }
+
     /// Whoever stands in line under a smaller number than this has been let in, or has left.
     pub(super) fn served(&self) -> u64 {
         self.line.front().map_or(self.tickets, |first| first.ticket)
@@ -210,11 +245,11 @@ impl<T, W> Core<T, W> {
         self.line.iter().map(|waiting| &waiting.waker)
     }
 
-    /// Nobody will receive any more: what is queued is let go.
+    /// Nobody will receive any more: what is queued is let go, and so is what is in the hand, by its holder.
     pub(super) fn abandon(&mut self) -> Let<T> {
         self.closed = true;
-        self.counts.abandoned += self.queue.len() as u64;
-        self.bytes = 0;
+        self.counts.abandoned += self.items() as u64;
+        (self.bytes, self.held) = (0, 0);
         self.places.clear();
         self.front += self.queue.len() as u64;
         self.queue.drain(..).map(|parcel| parcel.item).collect()
@@ -224,8 +259,18 @@ impl<T, W> Core<T, W> {
         self.closed
     }
 
+    /// Items queued, or in the receiver's hand.
     pub(super) fn items(&self) -> usize {
+        self.queue.len() + self.held
+    }
+
+    /// Items queued that the receiver has not taken in hand.
+    pub(super) fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    pub(super) fn has_line(&self) -> bool {
+        !self.line.is_empty()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -240,7 +285,7 @@ impl<T, W> Core<T, W> {
 
     #[inline]
     fn fits(&self, parcel: &Parcel<T>) -> bool {
-        let (mut items, mut bytes) = (self.queue.len() + 1, self.bytes + parcel.bytes);
+        let (mut items, mut bytes) = (self.items() + 1, self.bytes + parcel.bytes);
         if self.when_full == WhenFull::Conflate
             && let Some(old) = self.queued_with(parcel.key)
         {
@@ -275,7 +320,7 @@ impl<T, W> Core<T, W> {
 
     #[inline]
     fn note_peak(&mut self) {
-        self.counts.items_max = self.counts.items_max.max(self.queue.len());
+        self.counts.items_max = self.counts.items_max.max(self.items());
         self.counts.bytes_max = self.counts.bytes_max.max(self.bytes);
     }
 
@@ -292,7 +337,7 @@ impl<T, W> Core<T, W> {
 
     /// Lets in from the head of the line what fits, in its order.
     #[inline]
-    fn serve(&mut self, after: &mut After<T, W>) {
+    pub(super) fn serve(&mut self, after: &mut After<T, W>) {
         while self.line.front().is_some_and(|first| self.fits(&first.parcel)) {
             let Some(InLine { parcel, waker, .. }) = self.line.pop_front() else { break };
             after.old.extend(self.admit(parcel));
@@ -316,6 +361,9 @@ mod tests {
         /// Bytes, key, and whether it may wait.
         Offer(usize, u64, bool),
         Take,
+        /// From the hand, and whether the machine is told at once.
+        TakeInHand(bool),
+        HandOver,
         Withdraw(usize),
         Close,
     }
@@ -323,7 +371,9 @@ mod tests {
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
             8 => (0..24_usize, 0..5_u64, prop::bool::weighted(0.8)).prop_map(|(b, k, w)| Event::Offer(b, k, w)),
-            5 => Just(Event::Take),
+            3 => Just(Event::Take),
+            3 => prop::bool::ANY.prop_map(Event::TakeInHand),
+            2 => Just(Event::HandOver),
             1 => (0..8_usize).prop_map(Event::Withdraw),
             1 => prop::option::weighted(0.1, Just(())).prop_map(|c| c.map_or(Event::Take, |()| Event::Close)),
         ]
@@ -347,7 +397,10 @@ mod tests {
             let mut core: Core<(u64, u64), u64> = Core::new(bound, when_full);
             // Items by the order of their arrival; what came out; what came back or was dropped.
             let (mut serial, mut out, mut gone) = (0_u64, Vec::new(), Vec::new());
+            // What the receiver has in hand, and what it has received of it.
+            let (mut hand, mut told) = (VecDeque::new(), (0_u64, 0_u64));
             let mut line: BTreeMap<u64, u64> = BTreeMap::new();
+            let mut most = (0, 0);
             for event in events {
                 let mut after = After::default();
                 match event {
@@ -355,8 +408,12 @@ mod tests {
                         let item = (serial, key);
                         serial += 1;
                         let had_line = !line.is_empty();
+                        let parcel = Parcel { item, bytes, key };
+                        if core.must_be_told(&parcel) {
+                            core.tell(told.0, told.1);
+                        }
                         let wait = may_wait.then_some(|| (item.0, 0));
-                        match core.offer(Parcel { item, bytes, key }, wait) {
+                        match core.offer(parcel, wait) {
                             Offer::Settled(sent, old) => {
                                 prop_assert!(!had_line, "it went past those who wait");
                                 prop_assert_eq!(sent.lost(), old.len());
@@ -374,10 +431,31 @@ mod tests {
                         }
                     }
                     Event::Take => {
-                        let empty = core.items() == 0;
+                        if !hand.is_empty() {
+                            continue;
+                        }
+                        core.tell(told.0, told.1);
+                        let empty = core.queued() == 0;
                         let item = core.take(&mut after);
                         prop_assert_eq!(item.is_none(), empty);
                         out.extend(item);
+                    }
+                    Event::TakeInHand(tell) => {
+                        let Some(parcel): Option<Parcel<(u64, u64)>> = hand.pop_front() else { continue };
+                        out.push(parcel.item);
+                        told = (told.0 + 1, told.1 + parcel.bytes as u64);
+                        // Whoever stands in line is let in as soon as there is room.
+                        if tell || core.has_line() {
+                            core.tell(told.0, told.1);
+                            core.serve(&mut after);
+                        }
+                    }
+                    Event::HandOver => {
+                        if hand.is_empty() {
+                            core.tell(told.0, told.1);
+                            core.serve(&mut after);
+                            core.hand_over(&mut hand);
+                        }
                     }
                     Event::Withdraw(which) => {
                         let Some((ticket, item)) = line.iter().nth(which).map(|(t, i)| (*t, *i)) else { continue };
@@ -410,12 +488,23 @@ mod tests {
                 prop_assert!(line.keys().all(|ticket| *ticket >= core.served()), "let in and still in line");
                 // The head of the line waits only while it does not fit.
                 prop_assert!(core.is_closed() || core.line.front().is_none_or(|first| !core.fits(&first.parcel)));
+                // Known exactly, it is what there is; else more, within the bound.
+                let untold = (told.0 - core.told.0) as usize;
+                prop_assert_eq!(core.items() - untold, core.queued() + hand.len());
+                let bytes_there: usize = core.queue.iter().chain(&hand).map(|parcel| parcel.bytes).sum();
+                prop_assert_eq!(core.bytes() - (told.1 - core.told.1) as usize, bytes_there);
+                most = (most.0.max(core.queued() + hand.len()), most.1.max(bytes_there));
+                // One let in may take another's place and so end a peak within an event.
+                if when_full != WhenFull::Conflate {
+                    prop_assert_eq!((core.counts.items_max, core.counts.bytes_max), most);
+                }
                 let c = core.counts;
                 let left = c.received + c.dropped_oldest + c.conflated + core.items() as u64;
                 prop_assert_eq!(c.sent, left);
-                let seen = (out.len() + gone.len() + core.items() + line.len()) as u64;
+                let seen = (out.len() + gone.len() + core.items() - untold + line.len()) as u64;
                 prop_assert_eq!(seen, serial, "an item vanished or was doubled");
             }
+            core.tell(told.0, told.1);
             let queued = core.items() as u64;
             gone.extend(core.abandon());
             prop_assert_eq!(core.counts.abandoned, queued);

@@ -1,14 +1,16 @@
-//! The two ends: the state machine behind a lock, with futures and blocking calls.
+//! The channel behind its lock, and the end where items go in, with futures and blocking calls.
 
 use super::{
     Bound, ChannelConfig, ChannelCounts, ChannelSnapshot, Measure, Refusal, SendError, Sent,
     core::{After, Core, Offer, Parcel, Standing},
+    receiver::Receiver,
 };
 use crate::{
     label::Label,
     listed::{self, Entry, Listed},
-    sync::{AtomicU64, Mutex, MutexGuard, block_on, block_on_for, lock},
+    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, block_on, lock},
 };
+use crossbeam_utils::CachePadded;
 use std::{
     fmt,
     future::Future,
@@ -19,8 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-struct Inner<T> {
-    name: Label,
+pub(super) struct Inner<T> {
+    pub(super) name: Label,
     bound: Bound,
     when_full: super::WhenFull,
     weigh: Option<Measure<T, usize>>,
@@ -32,13 +34,41 @@ struct Inner<T> {
     served: AtomicU64,
     /// Time waited by all that were let in.
     waited_ns: AtomicU64,
+    pub(super) hand: CachePadded<Hand>,
 }
 
-struct State<T> {
-    core: Core<T, Waker>,
+pub(super) struct State<T> {
+    pub(super) core: Core<T, Waker>,
     /// The receiver, while it waits.
-    receiver: Option<Waker>,
-    senders: usize,
+    pub(super) receiver: Option<Waker>,
+    pub(super) senders: usize,
+}
+
+/// What both sides must know of the items in the receiver's hand, which are received without the lock. The receiver
+/// writes how much it has received and then looks whether anybody stands in line; who is about to stand in line says so
+/// and then looks how much was received. One of the two sees the other, as all this is in one order.
+#[derive(Default)]
+pub(super) struct Hand {
+    /// Items received from the hand since the start, and their bytes. Written by the receiver alone.
+    items: AtomicU64,
+    bytes: AtomicU64,
+    /// Whether somebody stands in line. Written under the lock.
+    line: AtomicBool,
+}
+
+impl Hand {
+    /// So much was received since the start. True when somebody may wait for the room.
+    #[inline]
+    pub(super) fn receive(&self, items: u64, bytes: u64) -> bool {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.items.store(items, Ordering::SeqCst);
+        self.line.load(Ordering::SeqCst)
+    }
+
+    fn received(&self) -> (u64, u64) {
+        let items = self.items.load(Ordering::SeqCst);
+        (items, self.bytes.load(Ordering::Relaxed))
+    }
 }
 
 pub(super) fn open<T: marker::Send + 'static>(config: ChannelConfig<T>) -> (Sender<T>, Receiver<T>) {
@@ -46,15 +76,37 @@ pub(super) fn open<T: marker::Send + 'static>(config: ChannelConfig<T>) -> (Send
     let state = State { core: Core::new(bound, when_full), receiver: None, senders: 1 };
     let (started, state) = (Instant::now(), Mutex::new(state));
     let (served, waited_ns) = (AtomicU64::new(0), AtomicU64::new(0));
-    let inner = Arc::new(Inner { name, bound, when_full, weigh, key, started, state, served, waited_ns });
+    let hand = CachePadded::default();
+    let inner =
+        Arc::new(Inner { name, bound, when_full, weigh, key, started, state, served, waited_ns, hand });
     let weak = Arc::downgrade(&inner);
     listed::list(weak as Weak<dyn Listed>);
-    (Sender { inner: Arc::clone(&inner) }, Receiver { inner })
+    (Sender { inner: Arc::clone(&inner) }, Receiver::of(inner))
 }
 
 impl<T> Inner<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
         lock(&self.state)
+    }
+
+    /// As [`Inner::lock`]; the state machine is told what was received without the lock.
+    pub(super) fn lock_told(&self) -> MutexGuard<'_, State<T>> {
+        let mut state = self.lock();
+        self.tell(&mut state);
+        state
+    }
+
+    fn tell(&self, state: &mut State<T>) {
+        let (items, bytes) = self.hand.received();
+        state.core.tell(items, bytes);
+    }
+
+    /// Shows the receiver whether somebody stands in line.
+    fn show_line(&self, state: &State<T>) {
+        let line = state.core.has_line();
+        if self.hand.line.load(Ordering::Relaxed) != line {
+            self.hand.line.store(line, Ordering::SeqCst);
+        }
     }
 
     fn now_ns(&self) -> u64 {
@@ -75,7 +127,16 @@ impl<T> Inner<T> {
     ) -> Result<Result<Sent, SendError<T>>, u64> {
         let bytes = parcel.bytes;
         let mut state = self.lock();
+        let is_tight = state.core.must_be_told(&parcel);
+        if is_tight {
+            // In this order; see `Hand`.
+            self.hand.line.store(true, Ordering::SeqCst);
+            self.tell(&mut state);
+        }
         let offer = state.core.offer(parcel, wait);
+        if is_tight {
+            self.show_line(&state);
+        }
         let (receiver, dropped) = match offer {
             Offer::Settled(sent, old) => (state.receiver.take(), Ok((sent, old))),
             other => (None, Err(other)),
@@ -94,9 +155,9 @@ impl<T> Inner<T> {
         }
     }
 
-    fn snapshot(&self) -> ChannelSnapshot {
+    pub(super) fn snapshot(&self) -> ChannelSnapshot {
         let now_ns = self.now_ns();
-        let state = self.lock();
+        let state = self.lock_told();
         let core = &state.core;
         let (waiting, waiting_bytes, since_ns) = core.line();
         ChannelSnapshot {
@@ -119,16 +180,17 @@ impl<T> Inner<T> {
     }
 
     /// Ends a change that may have let in some of the line: tells them, unlocks, and wakes them.
-    fn finish(&self, state: MutexGuard<'_, State<T>>, mut after: After<T, Waker>) {
+    pub(super) fn finish(&self, state: MutexGuard<'_, State<T>>, mut after: After<T, Waker>) {
         if after.wakes_any() {
             self.served.store(state.core.served(), Ordering::Release);
         }
+        self.show_line(&state);
         drop(state);
         after.woken().for_each(Waker::wake);
     }
 
     /// Closes it and wakes who waits in line, for whom there is no hope any more.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         let mut state = self.lock();
         state.core.close();
         let woken: Vec<Waker> = state.core.waiting().cloned().collect();
@@ -277,7 +339,7 @@ impl<T> Drop for Send<'_, T> {
         let Step::Waiting { ticket, .. } = self.step else { return };
         let inner = &self.sender.inner;
         let mut after = After::default();
-        let mut state = inner.lock();
+        let mut state = inner.lock_told();
         let item = state.core.withdraw(ticket, &mut after);
         // Its going may have let in others, for whom the receiver may wait.
         let receiver = if after.wakes_any() { state.receiver.take() } else { None };
@@ -290,129 +352,5 @@ impl<T> Drop for Send<'_, T> {
 impl<T> fmt::Debug for Send<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Send").field("channel", &self.sender.inner.name).finish_non_exhaustive()
-    }
-}
-
-/// The end where items come out.
-pub struct Receiver<T> {
-    inner: Arc<Inner<T>>,
-}
-
-impl<T> Receiver<T> {
-    /// The next item; `None` when all senders are gone and nothing is queued. Dropping the future loses nothing.
-    ///
-    /// Each call takes the channel's lock once. The receiver takes no batch ahead into a store of its own, which
-    /// would save locks: such items would still fill the bound, yet out of reach of what may drop or replace them,
-    /// and a sender in line is let in as soon as its item fits, since the receiver may go on to wait for that very
-    /// sender. Whoever works on many items at a time anyway takes them with [`Receiver::recv_many`].
-    pub fn recv(&mut self) -> Recv<'_, T> {
-        Recv { receiver: self }
-    }
-
-    /// The next item, if one is queued.
-    pub fn try_recv(&mut self) -> Option<T> {
-        let mut after = After::default();
-        let mut state = self.inner.lock();
-        let item = state.core.take(&mut after);
-        self.inner.finish(state, after);
-        item
-    }
-
-    /// Moves what is queued, at most `max` items, to the end of `into`: at the cost of one lock for all. Returns
-    /// how many.
-    pub fn try_recv_many(&mut self, into: &mut Vec<T>, max: usize) -> usize {
-        let mut after = After::default();
-        let mut state = self.inner.lock();
-        // Sized before the lock would be better, but nobody knows by how much then.
-        let count = max.min(state.core.items());
-        into.reserve(count);
-        for _ in 0..count {
-            into.extend(state.core.take(&mut after));
-        }
-        self.inner.finish(state, after);
-        count
-    }
-
-    /// As [`Receiver::recv`], with up to `max - 1` more that are queued already. Returns how many came; 0 is the
-    /// end.
-    pub async fn recv_many(&mut self, into: &mut Vec<T>, max: usize) -> usize {
-        let Some(first) = self.recv().await else { return 0 };
-        into.push(first);
-        1 + self.try_recv_many(into, max.saturating_sub(1))
-    }
-
-    /// As [`Receiver::recv`], blocking this thread. Not for asynchronous tasks, whose worker it would block.
-    pub fn recv_blocking(&mut self) -> Option<T> {
-        block_on(self.recv())
-    }
-
-    /// As [`Receiver::recv_blocking`], for at most `limit`.
-    ///
-    /// # Errors
-    /// When the time is over first.
-    pub fn recv_for(&mut self, limit: Duration) -> Result<Option<T>, crate::exec::Late> {
-        block_on_for(self.recv(), limit).ok_or(crate::exec::Late(limit))
-    }
-
-    /// Ends the sending: senders get their items back from now on. What is queued can still be received.
-    pub fn close(&mut self) {
-        self.inner.close();
-    }
-
-    /// The channel now.
-    pub fn snapshot(&self) -> ChannelSnapshot {
-        self.inner.snapshot()
-    }
-
-    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<T>> {
-        let mut after = After::default();
-        let mut state = self.inner.lock();
-        let item = state.core.take(&mut after);
-        if item.is_none() && !state.core.is_closed() && state.senders > 0 {
-            match &mut state.receiver {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-            return Poll::Pending;
-        }
-        self.inner.finish(state, after);
-        Poll::Ready(item)
-    }
-}
-
-impl<T> Drop for Receiver<T> {
-    fn drop(&mut self) {
-        let left = self.inner.lock().core.abandon();
-        self.inner.close();
-        drop(left);
-    }
-}
-
-impl<T> fmt::Debug for Receiver<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("channel", &self.inner.name).finish_non_exhaustive()
-    }
-}
-
-/// Future of the next item; see [`Receiver::recv`].
-#[must_use = "futures do nothing unless awaited"]
-pub struct Recv<'a, T> {
-    receiver: &'a mut Receiver<T>,
-}
-
-impl<T> Future for Recv<'_, T> {
-    type Output = Option<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let item = ready!(self.receiver.poll_recv(cx));
-        coop.made_progress();
-        Poll::Ready(item)
-    }
-}
-
-impl<T> fmt::Debug for Recv<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recv").field("channel", &self.receiver.inner.name).finish_non_exhaustive()
     }
 }

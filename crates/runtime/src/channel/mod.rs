@@ -30,7 +30,8 @@
 //!
 //! # What is promised
 //!
-//! - What is queued never exceeds the bound, in items or in bytes. Each sender that waits holds one item more.
+//! - What is queued never exceeds the bound, in items or in bytes. Each sender that waits holds one item more. What
+//!   the receiver has taken in hand, to receive it without the lock, is queued until it is received.
 //! - Senders that wait are served in the order they came; nobody goes past them, neither with a small item past a
 //!   large one nor by asking again and again.
 //! - Every item comes out, comes back to its sender, or is counted as dropped, by kind.
@@ -40,12 +41,15 @@
 //!   senders get their items back.
 //! - Every channel of the process is seen in [`observe`](crate::observe) while it lives, by its name.
 //!
-//! The decisions are a pure state machine behind one lock. Neither the items' destructors nor wakers run under it.
+//! The decisions are a pure state machine behind one lock, which the receiver takes once for all that is queued, where
+//! nothing may drop or replace queued items. Neither the items' destructors nor wakers run under it.
 
 mod core;
 mod ends;
+mod receiver;
 
-pub use ends::{Receiver, Recv, Send, Sender};
+pub use ends::{Send, Sender};
+pub use receiver::{Receiver, Recv};
 
 use crate::label::Label;
 use std::{fmt, time::Duration};

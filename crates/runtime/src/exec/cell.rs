@@ -5,7 +5,7 @@ use super::{
     scope::{Cause, Core},
     state::{After, State},
 };
-use crate::sync::{Mutex, Owned};
+use crate::sync::{Mutex, Owned, now, thread_local};
 use crate::{
     capture,
     label::Label,
@@ -169,7 +169,7 @@ impl Cell {
             }
         };
         drop(stage);
-        let end = Instant::now();
+        let end = now();
         let end_ns = self.scope.ns_at(end);
         let busy_ns = end_ns.saturating_sub(start_ns);
         // Who has taken the task is alone in writing these.
@@ -450,13 +450,13 @@ thread_local! {
 /// Ends a task that was taken to be stopped. Dropping its future may stop the tasks of its scopes, which stop
 /// those of theirs: they are ended one after the other, not one inside the other, however deep the tree.
 fn in_turn(cell: Arc<Cell>, why: StopReason) {
-    let nested = ENDING.with_borrow_mut(|queue| match queue {
+    let nested = ENDING.with(|queue| match &mut *queue.borrow_mut() {
         Some(queue) => {
             queue.push((Arc::clone(&cell), why));
             true
         }
-        None => {
-            *queue = Some(Vec::new());
+        none => {
+            *none = Some(Vec::new());
             false
         }
     });
@@ -468,9 +468,9 @@ fn in_turn(cell: Arc<Cell>, why: StopReason) {
     let mut next = Some((cell, why));
     while let Some((cell, why)) = next {
         cell.end_stopped(why);
-        next = ENDING.with_borrow_mut(|queue| queue.as_mut().and_then(Vec::pop));
+        next = ENDING.with(|queue| queue.borrow_mut().as_mut().and_then(Vec::pop));
     }
-    ENDING.set(None);
+    ENDING.with(|queue| queue.replace(None));
 }
 
 pin_project_lite::pin_project! {

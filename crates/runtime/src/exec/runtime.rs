@@ -11,7 +11,7 @@ use crate::{
     pool::{self, Outcome, Pool, PoolConfig, PoolError, Unreported},
     priority::{Priority, Weights},
     registry::{Registry, Snapshot},
-    sync::block_on,
+    sync::{block_on, driver},
 };
 use std::{
     fmt,
@@ -102,10 +102,7 @@ impl Runtime {
     /// As [`Runtime::new`].
     pub fn under(config: RuntimeConfig, token: &CancelToken) -> Result<Self, RuntimeError> {
         let RuntimeConfig { workers, weights, critical_burst, spin, name } = config;
-        let tokio = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(RuntimeError::Reactor)?;
+        let tokio = driver::start().map_err(RuntimeError::Reactor)?;
         let config = PoolConfig { workers, weights, critical_burst, name };
         let pool = Pool::with_reactor(config, tokio, spin)?;
         let (top, hook) = Core::open(pool.shared(), "runtime".into(), 0, token);

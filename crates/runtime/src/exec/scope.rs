@@ -5,7 +5,7 @@ use super::{
     handle::Task,
     place,
 };
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, now};
 use crate::{
     cancel::{CancelHook, CancelToken},
     label::Label,
@@ -21,7 +21,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -172,8 +172,7 @@ impl Core {
         body: Pin<Box<dyn Body>>,
     ) -> Arc<Cell> {
         let flow = self.flow(class);
-        let now = Instant::now();
-        let now_ns = self.ns_at(now);
+        let now_ns = self.ns_at(now());
         let deadline_ns = deadline
             .map_or(NEVER, |limit| now_ns.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(NEVER)));
         let mut tasks = lock(&self.tasks);

@@ -3,8 +3,8 @@
 //! A task is *queued* at most once, is *run* by at most one thread at a time, and is *ended* by that thread.
 //! Whoever stops a task that is not being run takes the run for itself and ends it there and then.
 
-use crate::registry::StopReason;
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::{registry::StopReason, sync::AtomicU32};
+use std::sync::atomic::Ordering;
 
 /// Queued, or woken while being run.
 const WOKEN: u32 = 1;

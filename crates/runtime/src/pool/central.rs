@@ -194,6 +194,19 @@ impl Central {
         flows.into_iter().flat_map(|flow| self.drain(flow)).collect()
     }
 
+    /// Takes all queued steps away.
+    pub(super) fn drain_steps(&mut self) -> Vec<Arc<Cell>> {
+        let mut drained = Vec::new();
+        for (index, queue) in self.queues.iter_mut().enumerate() {
+            if let Queue::Steps(cells) = queue {
+                self.policy.withdraw(FlowId::at(index), cells.len() as u64);
+                drained.extend(cells.drain(..));
+            }
+        }
+        self.steps = 0;
+        drained
+    }
+
     /// Draws the next turn: one task to run, the rest of a batch into the worker's deque. With few tasks left
     /// batches shrink, so that every worker gets some.
     pub(super) fn draw_turn(&mut self, deque: &Deque<Ticket>, workers: usize) -> Option<Ticket> {

@@ -14,7 +14,10 @@ pub(crate) use task::Ran;
 pub use task::{Outcome, TaskCtx};
 pub(crate) use worker::{Seat, current_cell, is_on, may_wait};
 
-use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{
+    driver,
+    thread::{self, JoinHandle},
+};
 use crate::{
     capture, listed,
     policy::{Policy, PolicyConfig},
@@ -92,16 +95,13 @@ impl Pool {
     /// As [`Pool::new`], with a thread more that turns tokio's driver and runs steps.
     pub(crate) fn with_reactor(
         config: PoolConfig,
-        tokio: tokio::runtime::Runtime,
+        tokio: driver::Runtime,
         spin: Duration,
     ) -> Result<Self, PoolError> {
         Self::build(config, Some((tokio, spin)))
     }
 
-    fn build(
-        config: PoolConfig,
-        reactor: Option<(tokio::runtime::Runtime, Duration)>,
-    ) -> Result<Self, PoolError> {
+    fn build(config: PoolConfig, reactor: Option<(driver::Runtime, Duration)>) -> Result<Self, PoolError> {
         let workers = config.workers;
         if workers == 0 {
             return Err(PoolError::NoWorkers);

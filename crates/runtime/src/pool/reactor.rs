@@ -1,13 +1,14 @@
 //! The reactor: one thread that turns tokio's driver and runs short steps between events.
 
 use super::{Shared, central::Ticket, worker::Local};
+use crate::sync::{driver, now};
 use crossbeam_deque::Worker as Deque;
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How long what runs on tokio's own threads may take to end with the reactor.
@@ -35,12 +36,12 @@ pub(super) fn react(
     shared: Arc<Shared>,
     index: usize,
     deque: Deque<Ticket>,
-    tokio: tokio::runtime::Runtime,
+    tokio: driver::Runtime,
     spin: Duration,
 ) {
     let local = Local::enter(Arc::clone(&shared), index, deque);
     // A task of tokio's, so that waking it from this thread, as events do, is a push to a local queue.
-    #[expect(clippy::disallowed_methods, reason = "awaited right here, on the thread that runs it")]
+    #[allow(clippy::disallowed_methods, reason = "awaited right here, on the thread that runs it")]
     let lane = tokio.spawn(run_lane(shared, spin));
     let ended = tokio.block_on(lane);
     debug_assert!(ended.is_ok(), "steps do not unwind into the lane");
@@ -57,32 +58,32 @@ async fn run_lane(shared: Arc<Shared>, spin: Duration) {
         Poll::Ready(())
     })
     .await;
-    let mut idle_since = Instant::now();
+    let mut idle_since = now();
     loop {
         match Local::current(&shared).map_or(Turn::Over, |local| local.lane_turn()) {
             Turn::Over => return,
             Turn::Ran => {
-                idle_since = Instant::now();
+                idle_since = now();
                 // Lets the driver look for events before the next turn.
-                tokio::task::yield_now().await;
+                driver::yield_now().await;
             }
-            Turn::Idle | Turn::Held(_) if !spin.is_zero() && idle_since.elapsed() < spin => {
-                tokio::task::yield_now().await;
+            Turn::Idle | Turn::Held(_) if !spin.is_zero() && now() - idle_since < spin => {
+                driver::yield_now().await;
             }
             Turn::Held(drawn) => {
-                let held = Instant::now();
+                let held = now();
                 // Ends by a wake or by the timer, whichever comes first; which it was, the clock says.
-                let _ = tokio::time::timeout(OVERDUE, Woken::default()).await;
-                if held.elapsed() >= OVERDUE
+                let _ = driver::timeout(OVERDUE, Woken::default()).await;
+                if (now() - held) >= OVERDUE
                     && let Some(local) = Local::current(&shared)
                 {
                     local.lane_overdue(drawn);
                 }
-                idle_since = Instant::now();
+                idle_since = now();
             }
             Turn::Idle => {
                 Woken::default().await;
-                idle_since = Instant::now();
+                idle_since = now();
             }
         }
     }

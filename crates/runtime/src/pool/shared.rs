@@ -1,7 +1,7 @@
 //! What workers, groups, scopes and the pool share.
 
 use super::central::{Central, Lane, SIGNAL_SHUTDOWN, Ticket};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{AtomicU8, Condvar, Mutex, driver};
 use crate::{
     exec::{Cause, Cell},
     label::Label,
@@ -17,7 +17,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::Waker,
     time::Instant,
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(super) stealers: Vec<Stealer<Ticket>>,
     pub(super) watch: Watch,
     pub(super) group_ids: AtomicU64,
-    pub(super) tokio: Option<tokio::runtime::Handle>,
+    pub(super) tokio: Option<driver::Handle>,
     pub(super) lane_waker: OnceLock<Waker>,
     /// Flows of steps, with the number of scopes that use each.
     flows: Mutex<BTreeMap<(Priority, u64), (FlowId, usize)>>,
@@ -73,7 +73,7 @@ impl Shared {
         policy: Policy,
         workers: usize,
         stealers: Vec<Stealer<Ticket>>,
-        tokio: Option<tokio::runtime::Handle>,
+        tokio: Option<driver::Handle>,
     ) -> Self {
         let lane = if tokio.is_some() { Lane::Busy } else { Lane::Absent };
         Self {
@@ -173,8 +173,8 @@ impl Shared {
     }
 
     /// Makes tokio's resources usable on this thread, for destructors that need them.
-    pub(crate) fn enter_tokio(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
-        self.tokio.as_ref().map(tokio::runtime::Handle::enter)
+    pub(crate) fn enter_tokio(&self) -> Option<driver::EnterGuard<'_>> {
+        self.tokio.as_ref().map(driver::Handle::enter)
     }
 
     pub(super) fn wake_lane(&self) {
@@ -184,11 +184,11 @@ impl Shared {
 
     /// Cancels what is queued or running and tells the threads to end.
     pub(super) fn shut_down(&self) {
-        let left = {
+        let (left, steps) = {
             let mut central = lock(&self.central);
             central.shutdown = true;
             self.signal.fetch_or(SIGNAL_SHUTDOWN, Ordering::Relaxed);
-            let left = central.drain_all();
+            let left = (central.drain_all(), central.drain_steps());
             self.publish(&central);
             left
         };
@@ -197,5 +197,8 @@ impl Shared {
         self.board.cancel_running(None);
         self.watch.shut_down();
         left.into_iter().for_each(|task| task.abandon());
+        // Their tasks have ended, or do at the end of the step that they are in. Left in the queue, which nobody would
+        // look into any more, they and the pool would keep each other.
+        drop(steps);
     }
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     CancelToken, Label, Priority, capture,
     registry::{Current, Ending, Slot, StopReason},
+    sync::now,
 };
 use std::{
     fmt,
@@ -118,7 +119,7 @@ where
             // A value that was cut short is no result. Dropped here, where it may panic.
             if ctx.noticed.load(Ordering::Relaxed) { None } else { Some(value) }
         });
-        let end = Instant::now();
+        let end = now();
         let busy_ns = seat.local.away_end(away, end - start);
         let outcome = match result {
             Ok(Some(value)) => Outcome::Done(value),

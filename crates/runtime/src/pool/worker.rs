@@ -12,7 +12,7 @@ use crate::{
     policy::FlowId,
     priority::Priority,
     registry::{Desk, Slot, Tally, add_alone},
-    sync::thread_local,
+    sync::{driver, now, thread_local},
     wait,
 };
 use crossbeam_deque::Worker as Deque;
@@ -94,7 +94,7 @@ impl Seat<'_> {
 /// Body of a worker thread.
 pub(super) fn work(shared: Arc<Shared>, index: usize, deque: Deque<Ticket>) {
     let local = Local::enter(shared, index, deque);
-    let mut clock = Instant::now();
+    let mut clock = now();
     while let Some(ticket) = local.next(&mut clock) {
         clock = match (&ticket.work, &local.shared.tokio) {
             (Work::Step(_), Some(tokio)) => local.run_steps(ticket, clock, tokio),
@@ -220,7 +220,7 @@ impl Local {
             return Some(ticket);
         }
         let ticket = self.turn_or_sleep();
-        *clock = Instant::now();
+        *clock = now();
         ticket
     }
 
@@ -267,7 +267,7 @@ impl Local {
 
     /// Runs steps in hand, one after the other, as a tokio runtime would: with its clock and sockets, and with a
     /// budget of operations after which each of them has to let others go on.
-    fn run_steps(&self, first: Ticket, start: Instant, tokio: &tokio::runtime::Handle) -> Instant {
+    fn run_steps(&self, first: Ticket, start: Instant, tokio: &driver::Handle) -> Instant {
         let mut first = Some(first);
         tokio.block_on(poll_fn(|_| {
             let mut clock = start;
@@ -294,8 +294,7 @@ impl Local {
 
     /// The next step in hand, unless something else comes first.
     fn next_step(&self) -> Option<Ticket> {
-        let go_on =
-            self.shared.signal.load(Ordering::Relaxed) == 0 && tokio::task::coop::has_budget_remaining();
+        let go_on = self.shared.signal.load(Ordering::Relaxed) == 0 && driver::has_budget_remaining();
         // A hand is filled by one draw from one flow: what is there is steps.
         if go_on { self.deque.pop() } else { None }
     }
@@ -312,7 +311,7 @@ impl Local {
     }
 
     fn lane_steps(&self) -> Turn {
-        let start = Instant::now();
+        let start = now();
         let mut clock = start;
         for _ in 0..LANE_STEPS {
             let signal = self.shared.signal.load(Ordering::Relaxed);
@@ -329,7 +328,7 @@ impl Local {
                     }
                 }
             };
-            if clock - start >= LANE_TURN || !tokio::task::coop::has_budget_remaining() {
+            if clock - start >= LANE_TURN || !driver::has_budget_remaining() {
                 break;
             }
         }
@@ -416,7 +415,7 @@ impl Local {
         let ticket = central.draw_overdue(drawn, &self.deque);
         self.shared.release(central, 0);
         if let Some(ticket) = ticket {
-            self.run(ticket, &self.desk().slot, Instant::now());
+            self.run(ticket, &self.desk().slot, now());
             self.desk().slot.end();
         }
     }
@@ -489,13 +488,13 @@ impl Local {
 
     /// Runs `wait`, in which the current task waits for its children; that time is not its own.
     pub(super) fn away<R>(&self, wait: impl FnOnce() -> R) -> R {
-        let start = Instant::now();
+        let start = now();
         self.depth.set(self.depth.get() + 1);
         self.desk().is_away.store(true, Ordering::Relaxed);
         let result = wait();
         self.depth.set(self.depth.get() - 1);
         self.desk().is_away.store(self.depth.get() > 0, Ordering::Relaxed);
-        self.away.set(self.away.get() + start.elapsed());
+        self.away.set(self.away.get() + (now() - start));
         if self.depth.get() == 0 {
             self.desk().away_ns.store(self.away.get().as_nanos() as u64, Ordering::Relaxed);
         }
@@ -514,7 +513,7 @@ impl Local {
         let Some(ticket) = ticket else { return false };
         let slot = Arc::new(Slot::default());
         lock(&self.desk().nested).push(Arc::clone(&slot));
-        self.run(ticket, &slot, Instant::now());
+        self.run(ticket, &slot, now());
         lock(&self.desk().nested).pop();
         true
     }

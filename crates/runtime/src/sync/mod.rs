@@ -1,27 +1,62 @@
 //! Locks and threads as this crate uses them: of the system in release builds, with their order checked in debug
-//! builds, of a model checker under the `shuttle` feature.
+//! builds, of a model checker under the `shuttle` feature. So that the checker can run the executor, too, its clock and
+//! what it uses of tokio's runtime come from here.
+
+#[cfg(feature = "shuttle")]
+pub(crate) mod model;
 
 #[cfg(all(debug_assertions, not(feature = "shuttle")))]
 mod order;
 
+#[cfg(feature = "shuttle")]
+pub(crate) use model as driver;
+#[cfg(feature = "shuttle")]
+pub(crate) use model::now;
 #[cfg(all(debug_assertions, not(feature = "shuttle")))]
 pub use order::{Condvar, Mutex, MutexGuard};
 #[cfg(feature = "shuttle")]
 pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(feature = "shuttle")]
-pub(crate) use shuttle::{sync::atomic::AtomicU64, thread, thread_local};
+pub(crate) use shuttle::{
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64},
+    thread, thread_local,
+};
 #[cfg(all(not(debug_assertions), not(feature = "shuttle")))]
 pub use std::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use std::{sync::atomic::AtomicU64, thread, thread_local};
+pub(crate) use std::{
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64},
+    thread, thread_local,
+};
 
 use std::{
     future::Future,
     pin::pin,
     sync::{Arc, PoisonError, TryLockError},
     task::{Context, Poll, Wake, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+/// tokio's runtime, as the reactor and the workers use it.
+#[cfg(not(feature = "shuttle"))]
+pub(crate) mod driver {
+    pub(crate) use tokio::{
+        runtime::{EnterGuard, Handle, Runtime},
+        task::{coop::has_budget_remaining, yield_now},
+        time::timeout,
+    };
+
+    pub(crate) fn start() -> std::io::Result<Runtime> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    }
+}
+
+/// The time at which steps and tasks begin and end.
+#[cfg(not(feature = "shuttle"))]
+#[inline]
+pub(crate) fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
 
 /// Locks; a panic elsewhere does not spread. What the lock guards must be whole whenever something under it can
 /// panic: nothing of the user's runs under the locks of this crate.
@@ -86,12 +121,13 @@ pub(crate) fn block_on_for<F: Future>(future: F, limit: Duration) -> Option<F::O
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
-    let start = Instant::now();
+    let start = now();
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
             return Some(value);
         }
-        let left = limit.checked_sub(start.elapsed()).filter(|left| !left.is_zero())?;
+        let left =
+            limit.checked_sub(now().saturating_duration_since(start)).filter(|left| !left.is_zero())?;
         thread::park_timeout(left);
     }
 }

@@ -1,6 +1,8 @@
-//! Channels, permits and the pool's workers under a model checker, which runs them in thousands of orders of their threads' steps and
-//! finds lost wake-ups and deadlocks: `cargo test -p springtide-runtime --features shuttle --test model`.
+//! Channels, permits, the pool's workers and the executor under a model checker, which runs them in thousands of orders of their
+//! threads' steps and finds lost wake-ups and deadlocks: `cargo test -p springtide-runtime --features shuttle --test model`.
 #![cfg(feature = "shuttle")]
+
+mod hand_over;
 
 use shuttle::{future::block_on, thread};
 use springtide_runtime::{
@@ -22,7 +24,11 @@ use std::{
 const ORDERS: usize = 3_000;
 
 fn check(case: impl Fn() + Send + Sync + 'static) {
-    shuttle::check_pct(case, ORDERS, 4);
+    let mut config = shuttle::Config::new();
+    // Whole steps of tasks run on the checker's stacks.
+    config.stack_size = 1 << 18;
+    let scheduler = shuttle::scheduler::PctScheduler::new(4, ORDERS);
+    shuttle::Runner::new(scheduler, config).run(case);
 }
 
 fn tight(when_full: WhenFull) -> (Sender<(u64, u64)>, Receiver<(u64, u64)>) {
@@ -60,6 +66,62 @@ fn everything_sent_arrives_in_order() {
         }
         assert_eq!(next, [3; 3]);
         senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
+    });
+}
+
+/// The receiver takes from its hand and then waits for a sender in line: whoever fits is let in at once.
+#[test]
+fn the_hand_strands_nobody_in_the_line() {
+    check(|| {
+        let (sender, mut receiver) = ChannelConfig::new("model").items(3).open();
+        for n in 0..3 {
+            sender.try_send(n).expect("room");
+        }
+        let source = {
+            let sender = sender.clone();
+            thread::spawn(move || (3..6).all(|n| sender.send_blocking(n).is_ok()))
+        };
+        let first: Vec<u64> = (0..3).filter_map(|_| receiver.try_recv()).collect();
+        assert_eq!(first, [0, 1, 2]);
+        assert!(source.join().expect("no panic"), "refused");
+        let seen = receiver.snapshot();
+        assert_eq!((seen.items, seen.counts.received, seen.counts.items_max), (3, 3, 3));
+        drop(sender);
+        let rest: Vec<u64> = std::iter::from_fn(|| receiver.recv_blocking()).collect();
+        assert_eq!(rest, [3, 4, 5]);
+    });
+}
+
+/// A sender in line that gives up while the receiver takes from its hand: the one behind it is let in by one of them.
+#[test]
+fn giving_up_beside_the_hand_strands_nobody() {
+    check(|| {
+        let (sender, mut receiver) =
+            ChannelConfig::new("model").items(2).bytes(4).weigh(|n: &usize| *n).open();
+        sender.try_send(1).expect("room");
+        sender.try_send(2).expect("room");
+        let quitter = {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                let mut send = pin!(sender.send(4));
+                let _ = send.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            })
+        };
+        let source = {
+            let sender = sender.clone();
+            thread::spawn(move || sender.send_blocking(1).is_ok())
+        };
+        assert_eq!((receiver.try_recv(), receiver.try_recv()), (Some(1), Some(2)));
+        quitter.join().expect("no panic");
+        // Its item may have come in before it gave up; then that must be received first.
+        if receiver.snapshot().bytes == 4 {
+            assert_eq!(receiver.try_recv(), Some(4));
+        }
+        assert!(source.join().expect("no panic"), "refused");
+        let counts = receiver.snapshot().counts;
+        assert_eq!(counts.sent + counts.withdrawn, 4);
+        drop(sender);
+        assert_eq!((receiver.recv_blocking(), receiver.recv_blocking()), (Some(1), None));
     });
 }
 
