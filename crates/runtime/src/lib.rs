@@ -96,7 +96,10 @@ mod wheel;
 pub use cancel::{CancelHook, CancelToken};
 pub use histogram::Histogram;
 pub use label::Label;
-pub use pool::{Group, GroupOptions, Outcome, Pool, PoolConfig, PoolError, Results, TaskCtx, Unreported};
+pub use pool::{
+    Group, GroupOptions, Outcome, OutsideWait, Pool, PoolConfig, PoolError, Results, TaskCtx, Unreported,
+    WORKERS_MAX,
+};
 pub use priority::{BadWeight, PerClass, Priority, UnknownPriority, Weights};
 pub use registry::{Counts, Registry, Running, Snapshot, StopReason, TaskId, WorkerState};
 

@@ -16,7 +16,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -95,6 +95,8 @@ pub struct Running {
     pub overdue: Option<Duration>,
     /// Whether, and why, it has been asked to stop.
     pub stopping: Option<StopReason>,
+    /// What it waits for outside of the process, on purpose, and for how long so far; see [`OutsideWait`](crate::OutsideWait).
+    pub waits_for: Option<(Label, Duration)>,
 }
 
 /// One worker.
@@ -127,7 +129,7 @@ pub struct Snapshot {
     pub queued: PerClass<u64>,
     /// Tasks ended per class.
     pub counts: PerClass<Counts>,
-    /// Worker time per class, of tasks that ended and of all steps.
+    /// Worker time per class so far, that of running tasks included.
     pub busy: PerClass<Duration>,
     /// How long tasks and steps ran, per class.
     pub times: PerClass<Histogram>,
@@ -243,14 +245,16 @@ impl Board {
             }
             busy[class] = times[class].sum();
         }
+        let now_ns = self.ns_at(now);
+        let workers = self.desks.iter().enumerate().map(|(i, desk)| {
+            let (state, own) = desk.state(i, i >= self.workers, now, now_ns);
+            own.into_iter().flatten().for_each(|(class, time)| busy[class] += time);
+            state
+        });
+        let workers = workers.collect();
         Snapshot {
             uptime: now.saturating_duration_since(self.started),
-            workers: self
-                .desks
-                .iter()
-                .enumerate()
-                .map(|(i, desk)| desk.state(i, i >= self.workers, now))
-                .collect(),
+            workers,
             queued: PerClass(self.queued.each_ref().map(|n| n.load(Ordering::Relaxed))),
             counts,
             busy,
@@ -268,12 +272,23 @@ pub(crate) struct Desk {
     pub(crate) nested: Mutex<Vec<Arc<Slot>>>,
     pub(crate) tallies: Tallies,
     pub(crate) stolen: AtomicU64,
-    /// Time the outermost running task has spent waiting for its children so far.
+    /// Time the outermost running task has spent waiting for its children, up to the last such wait that ended.
     pub(crate) away_ns: AtomicU64,
-    /// Whether it waits for them now.
-    pub(crate) is_away: AtomicBool,
+    /// Since when it waits for them now, in nanoseconds since the board's start; 0 when it does not.
+    pub(crate) away_since_ns: AtomicU64,
+    /// What the task on the processor waits for outside of the process, on purpose.
+    pub(crate) outside: Mutex<Option<Outside>>,
     /// The system's number of the thread; 0 before it runs.
     pub(crate) tid: AtomicU32,
+}
+
+/// A wait for something outside of the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Outside {
+    pub(crate) what: Label,
+    pub(crate) since: Instant,
+    /// When it should be over.
+    pub(crate) until: Option<Instant>,
 }
 
 /// What the watchdog sees of a worker's task.
@@ -284,34 +299,51 @@ pub(crate) struct OnDesk {
     pub(crate) cell: Option<Arc<Cell>>,
     /// It waits for its children, as it may.
     pub(crate) is_away: bool,
+    /// What it waits for outside of the process.
+    pub(crate) outside: Option<Outside>,
 }
 
 impl Desk {
     /// The task on the processor, or blocked there.
     pub(crate) fn on_desk(&self, now: Instant) -> Option<OnDesk> {
         let nested = lock(&self.nested).last().cloned();
-        let is_away = nested.is_none() && self.is_away.load(Ordering::Relaxed);
+        let is_away = nested.is_none() && self.away_since_ns.load(Ordering::Relaxed) != 0;
         let (since, running, cell) = nested.as_deref().unwrap_or(&self.slot).look(now)?;
-        Some(OnDesk { since, running, cell, is_away })
+        let outside = lock(&self.outside).clone();
+        Some(OnDesk { since, running, cell, is_away, outside })
     }
 
-    fn state(&self, worker: usize, reactor: bool, now: Instant) -> WorkerState {
+    /// The worker's state, and the time that running tasks have had for themselves so far, with their classes.
+    fn state(&self, worker: usize, reactor: bool, now: Instant, now_ns: u64) -> (WorkerState, OwnTimes) {
         let mut running: Vec<Running> = self.slot.running(now).into_iter().collect();
         running.extend(lock(&self.nested).iter().filter_map(|slot| slot.running(now)));
+        if let (Some(last), Some(outside)) = (running.last_mut(), &*lock(&self.outside)) {
+            last.waits_for = Some((outside.what.clone(), now.saturating_duration_since(outside.since)));
+        }
         let ended: Duration = self.tallies.0.iter().map(|tally| tally.times.sum()).sum();
-        // Of nested tasks only the last is at work; time the first gave to others is theirs.
-        let away = if running.len() == 1 { self.away_ns.load(Ordering::Relaxed) } else { 0 };
-        let current = running.last().map_or(Duration::ZERO, |r| r.elapsed);
-        WorkerState {
+        // Time that the first gave to others is theirs; of those only the last is at work.
+        let waits_ns = match self.away_since_ns.load(Ordering::Relaxed) {
+            0 => 0,
+            since_ns => now_ns.saturating_sub(since_ns),
+        };
+        let away = Duration::from_nanos(self.away_ns.load(Ordering::Relaxed) + waits_ns);
+        let first = running.first().map(|first| (first.class, first.elapsed.saturating_sub(away)));
+        let last = running.get(1..).and_then(|nested| nested.last()).map(|last| (last.class, last.elapsed));
+        let own = [first, last];
+        let state = WorkerState {
             worker,
             reactor,
             tid: self.tid.load(Ordering::Relaxed),
-            busy: ended + current.saturating_sub(Duration::from_nanos(away)),
+            busy: ended + own.iter().flatten().map(|(_, time)| *time).sum::<Duration>(),
             running,
             stolen: self.stolen.load(Ordering::Relaxed),
-        }
+        };
+        (state, own)
     }
 }
+
+/// Of the outermost task on a desk and of the one that runs on top of it: class and time.
+type OwnTimes = [Option<(Priority, Duration)>; 2];
 
 #[derive(Default)]
 pub(crate) struct Tallies(pub(crate) [Tally; 4]);
@@ -491,6 +523,7 @@ impl Slot {
                 elapsed: now.saturating_duration_since(task.since),
                 overdue: task.deadline.filter(|at| *at < now).map(|at| now - at),
                 stopping: self.stop(),
+                waits_for: None,
             },
             Occupant::Step { cell, since } => Running {
                 task: Some(cell.id()),
@@ -500,6 +533,7 @@ impl Slot {
                 elapsed: now.saturating_duration_since(*since),
                 overdue: cell.overdue(now),
                 stopping: cell.stopping(now),
+                waits_for: None,
             },
         };
         Some((since, running, cell))

@@ -58,6 +58,43 @@ fn a_pool_at_work_is_seen_through_the_socket() {
     assert!(!path.exists(), "the socket goes with the server");
 }
 
+/// A task that goes on counts before it has ended: its class has its share, its worker is busy.
+#[test]
+fn running_tasks_have_their_share_of_worker_time() {
+    let pool =
+        Pool::new(PoolConfig { workers: 2, name: "cpu".into(), ..PoolConfig::default() }).expect("pool");
+    let group = pool.group(GroupOptions { priority: Priority::Low, ..GroupOptions::default() });
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Arc::new(std::sync::Mutex::new(gate));
+    for _ in 0..2 {
+        let gate = std::sync::Arc::clone(&gate);
+        group.spawn("long", move |ctx| {
+            // A parent that waits for a child: the time is the child's, and counts once.
+            let below = ctx.group(ctx.child_options());
+            below.spawn("child", move |_| gate.lock().expect("not poisoned").recv().is_ok());
+            below.results().count()
+        });
+    }
+    let began = std::time::Instant::now();
+    let view = loop {
+        let view = PoolView::from(&pool.snapshot());
+        if view.classes[3].busy_ms >= 200.0 {
+            break view;
+        }
+        assert!(began.elapsed() < PATIENCE, "not counted: {view:#?}");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(view.classes[3].done, 0, "none has ended");
+    let (workers, in_all): (f64, f64) = (
+        view.workers.iter().map(|worker| worker.busy_ms).sum(),
+        view.classes.iter().map(|class| class.busy_ms).sum(),
+    );
+    assert!((workers - in_all).abs() < 1e-6, "{workers} and {in_all}");
+    assert!(in_all <= 2.0 * view.uptime_ms + 1.0, "time counted twice: {view:#?}");
+    drop(open);
+    assert_eq!(group.results().count(), 2);
+}
+
 #[test]
 fn odd_clients_are_answered_or_left() {
     let folder = tempfile::tempdir().expect("folder");

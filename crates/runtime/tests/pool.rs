@@ -771,6 +771,8 @@ fn pools_come_and_go() {
 fn bad_settings_are_refused() {
     let none = Pool::new(PoolConfig { workers: 0, ..PoolConfig::default() });
     assert!(matches!(none, Err(PoolError::NoWorkers)));
+    let flood = Pool::new(PoolConfig { workers: 100_000, ..PoolConfig::default() });
+    assert!(matches!(flood, Err(PoolError::TooMany { workers: 100_000 })), "{flood:?}");
     let weightless = PoolConfig { weights: Weights([1.0, 1.0, 0.0, 1.0]), ..PoolConfig::default() };
     let error = Pool::new(weightless).unwrap_err().to_string();
     assert!(error.contains("`standard`"), "{error}");

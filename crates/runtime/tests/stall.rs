@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use springtide_runtime::{
-    GroupOptions, Pool, PoolConfig, Priority,
+    GroupOptions, OutsideWait, Pool, PoolConfig, Priority,
     exec::{Named, Runtime, RuntimeConfig},
     observe::{Condition, Observatory, StallView, Watchdog, WatchdogConfig},
 };
@@ -106,6 +106,64 @@ fn a_task_that_waits_for_its_children_is_no_stall() {
     });
     assert_eq!(group.results().count(), 1);
     assert_eq!(seen.stalls(), []);
+}
+
+#[test]
+fn a_wait_on_purpose_is_shown_and_no_stall_until_its_own_deadline() {
+    let seen = Observatory::new("a test");
+    let _watchdog = watch(&seen);
+    let pool =
+        Pool::new(PoolConfig { workers: 2, name: "cpu".into(), ..PoolConfig::default() }).expect("starts");
+    let (open, gate) = mpsc::channel::<()>();
+    let (done, stuck_gate) = mpsc::channel::<()>();
+    let until = Instant::now() + Duration::from_millis(700);
+    let group = pool.group(GroupOptions::default());
+    group.spawn("waits", move |_| {
+        let _waits = OutsideWait::begin("the printer", Some(until));
+        blocks_its_worker(&gate);
+    });
+    group.spawn("stuck", move |_| blocks_its_worker(&stuck_gate));
+    // Who is blocked beside it is noticed all the same.
+    let stall = await_stall(&seen, |stall| !stall.over && stall.task.contains("`stuck`"));
+    assert!(!stall.task.contains("printer"), "{stall:#?}");
+    let tree = seen.tasks();
+    assert!(
+        tree.contains("─ waits [standard] for ") && tree.contains(", waiting for the printer for "),
+        "{tree}"
+    );
+    let late = await_stall(&seen, |stall| stall.task.contains("`waits`"));
+    assert!(Instant::now() >= until, "before its time: {late:#?}");
+    assert!(late.task.contains("waits for the printer past its time"), "{late:#?}");
+    drop((open, done));
+    await_stall(&seen, |stall| stall.over && stall.task.contains("`waits`"));
+    assert_eq!(group.results().count(), 2);
+}
+
+#[test]
+fn a_wait_is_over_with_its_guard_and_steps_have_none() {
+    let seen = Observatory::new("a test");
+    let _watchdog = watch(&seen);
+    let pool =
+        Pool::new(PoolConfig { workers: 1, name: "cpu".into(), ..PoolConfig::default() }).expect("starts");
+    let (open, gate) = mpsc::channel::<()>();
+    let group = pool.group(GroupOptions::default());
+    group.spawn("after", move |_| {
+        drop(OutsideWait::begin("nothing", None));
+        blocks_its_worker(&gate);
+    });
+    await_stall(&seen, |stall| !stall.over && stall.task.contains("`after`"));
+    drop(open);
+    drop(group);
+    let runtime = Runtime::new(RuntimeConfig { workers: 1, name: "io".into(), ..RuntimeConfig::default() })
+        .expect("starts");
+    let (open, gate) = mpsc::channel::<()>();
+    let task = runtime.scope().spawn(Priority::High, "step", None, async move {
+        let _waits = OutsideWait::begin("what it should await", None);
+        blocks_its_worker(&gate);
+    });
+    await_stall(&seen, |stall| !stall.over && stall.task.contains("`step`"));
+    drop(open);
+    assert_eq!(runtime.run("end", |_| task).expect("no failure").done(), Some(()));
 }
 
 #[test]

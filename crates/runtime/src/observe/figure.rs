@@ -197,7 +197,11 @@ fn children(seen: &ChildrenSnapshot, all: &mut Vec<Figure>) {
         gauge(seen.children.len() - running),
     );
     let resident: u64 = seen.children.iter().map(|child| child.resident_bytes).sum();
-    sheet.add("children_resident_bytes", "Memory of child processes", Gauge(resident as f64));
+    sheet.add(
+        "children_resident_bytes",
+        "Memory of child processes and all that descend from them",
+        Gauge(resident as f64),
+    );
     let counts = &seen.counts;
     let endings = [
         ("succeeded", counts.succeeded),

@@ -4,7 +4,8 @@
 //! - [`Observatory`]: the collection. Pools, runtimes, channels, permits, limiters and children are seen by
 //!   themselves while they live; other parts of the program add what they have to show.
 //! - [`Health`]: each component with its state, since when, and its last error.
-//! - [`Metrics`]: counters, gauges and histograms in Prometheus' text form.
+//! - [`Metrics`]: counters, gauges and histograms in Prometheus' text form; [`merge_metrics`]: those of several
+//!   processes as one.
 //! - [`Watchdog`]: notices threads that do not go on, and says where they are.
 //! - [`ControlServer`], [`ask`]: the socket and its client.
 //!
@@ -25,6 +26,7 @@
 //! ```
 
 mod control;
+mod exposition;
 mod figure;
 mod health;
 mod metrics;
@@ -34,6 +36,7 @@ mod tree;
 mod view;
 
 pub use control::{ControlError, ControlServer, ask};
+pub use exposition::merge_metrics;
 pub use figure::{Figure, FigureValue};
 pub use health::{Component, ComponentHealth, Condition, Health};
 pub use metrics::Metrics;

@@ -49,6 +49,9 @@ fn describe(task: &RunningView, on_processor: bool) -> String {
     if !on_processor {
         text.push_str(", waits for its children");
     }
+    if let (Some(what), Some(waited)) = (&task.waits_for, task.waits_ms) {
+        text.push_str(&format!(", waiting for {what} for {}", time(waited)));
+    }
     if let Some(late) = task.overdue_ms {
         text.push_str(&format!(", {} past its deadline", time(late)));
     }
@@ -198,6 +201,10 @@ pub fn children_tree(children: &ChildrenView) -> Node {
             Some(pid) => format!("pid {pid} for {}, cpu {}", time(child.for_ms), time(child.cpu_ms)),
             None => format!("waits for {}", time(child.for_ms)),
         };
+        let memory = child.resident_bytes as f64 / 1_048_576.0;
+        let of =
+            if child.processes > 1 { format!(" in {} processes", child.processes) } else { String::new() };
+        let doing = if child.pid.is_some() { format!("{doing}, {memory:.0} MiB{of}") } else { doing };
         let progress = child.progress.as_ref().map_or(String::new(), |text| format!(", at {text}"));
         Node::leaf(format!("{} [{}]: {doing}{progress}", child.label, child.class))
     });

@@ -2,17 +2,19 @@
 
 mod central;
 mod group;
+mod outside;
 mod reactor;
 mod shared;
 mod task;
 mod worker;
 
 pub use group::{Group, GroupOptions, Results};
+pub use outside::OutsideWait;
 pub(crate) use shared::Shared;
 pub use shared::Unreported;
 pub(crate) use task::Ran;
 pub use task::{Outcome, TaskCtx};
-pub(crate) use worker::{Seat, current_cell, is_on, may_wait};
+pub(crate) use worker::{Seat, current_cell, is_on};
 
 use crate::sync::{
     driver,
@@ -28,10 +30,14 @@ use central::Ticket;
 use crossbeam_deque::Worker as Deque;
 use std::{fmt, io, sync::Arc, time::Duration};
 
+/// Most workers of a pool. Far more threads than processors only wait for each other, and beyond what the system
+/// gives a process it is not refused in order: it aborts.
+pub const WORKERS_MAX: usize = 1_024;
+
 /// Settings of a [`Pool`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolConfig {
-    /// Number of worker threads, at least one.
+    /// Number of worker threads, at least one and at most [`WORKERS_MAX`].
     pub workers: usize,
     /// Shares of the classes under load.
     pub weights: Weights,
@@ -59,6 +65,12 @@ pub enum PoolError {
     /// `workers` is zero.
     #[error("a pool needs at least one worker")]
     NoWorkers,
+    /// `workers` is beyond [`WORKERS_MAX`].
+    #[error("{workers} workers are more than a pool can have: at most {WORKERS_MAX}")]
+    TooMany {
+        /// Workers asked for.
+        workers: usize,
+    },
     /// A weight is unusable.
     #[error(transparent)]
     Weight(#[from] BadWeight),
@@ -105,6 +117,9 @@ impl Pool {
         let workers = config.workers;
         if workers == 0 {
             return Err(PoolError::NoWorkers);
+        }
+        if workers > WORKERS_MAX {
+            return Err(PoolError::TooMany { workers });
         }
         let burst = config.critical_burst.saturating_mul(workers.try_into().unwrap_or(u32::MAX));
         let policy = Policy::new(PolicyConfig {

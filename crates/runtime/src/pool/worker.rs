@@ -141,25 +141,10 @@ fn own_tid() -> u32 {
     0
 }
 
-/// Until it is dropped, this worker waits for something that it may wait for, which is no stall.
-pub(crate) struct MayWait(Option<Rc<Local>>);
-
-/// Tells the watchdog that this worker may wait; without effect on other threads.
-pub(crate) fn may_wait() -> MayWait {
-    let local = CURRENT.try_with(|local| local.borrow().clone()).ok().flatten();
-    if let Some(local) = &local {
-        local.queue_handed();
-        local.desk().is_away.store(true, Ordering::Relaxed);
-    }
-    MayWait(local)
-}
-
-impl Drop for MayWait {
-    fn drop(&mut self) {
-        if let Some(local) = &self.0 {
-            local.desk().is_away.store(local.depth.get() > 0, Ordering::Relaxed);
-        }
-    }
+/// The worker that this thread is.
+pub(super) fn current() -> Option<Rc<Local>> {
+    // A thread that is ending is no worker any more.
+    CURRENT.try_with(|local| local.borrow().clone()).ok().flatten()
 }
 
 /// True on a thread of this pool.
@@ -200,7 +185,7 @@ impl Local {
         CURRENT.try_with(this).ok().flatten()
     }
 
-    fn desk(&self) -> &Desk {
+    pub(super) fn desk(&self) -> &Desk {
         &self.shared.board.desks[self.index]
     }
 
@@ -346,7 +331,7 @@ impl Local {
     }
 
     /// Queues the step that was handed over.
-    fn queue_handed(&self) {
+    pub(super) fn queue_handed(&self) {
         if let Some(cell) = self.handed.take() {
             self.shared.queue_step(None, cell);
         }
@@ -490,13 +475,16 @@ impl Local {
     pub(super) fn away<R>(&self, wait: impl FnOnce() -> R) -> R {
         let start = now();
         self.depth.set(self.depth.get() + 1);
-        self.desk().is_away.store(true, Ordering::Relaxed);
+        if self.depth.get() == 1 {
+            let since_ns = self.shared.board.ns_at(start).max(1);
+            self.desk().away_since_ns.store(since_ns, Ordering::Relaxed);
+        }
         let result = wait();
         self.depth.set(self.depth.get() - 1);
-        self.desk().is_away.store(self.depth.get() > 0, Ordering::Relaxed);
         self.away.set(self.away.get() + (now() - start));
         if self.depth.get() == 0 {
             self.desk().away_ns.store(self.away.get().as_nanos() as u64, Ordering::Relaxed);
+            self.desk().away_since_ns.store(0, Ordering::Relaxed);
         }
         result
     }

@@ -16,6 +16,7 @@ use crate::{
     BadWeight, CancelHook, Label, Priority, Weights,
     listed::{self, Listed},
     lock,
+    observe::{Component, Condition},
     policy::{FlowId, Policy, PolicyConfig},
 };
 use std::{
@@ -128,6 +129,7 @@ impl Children {
             wake: pump::wake_fd()?,
             awake: AtomicBool::new(false),
             next_id: AtomicU64::new(0),
+            health: Mutex::default(),
         });
         let weak = Arc::downgrade(&shared);
         listed::list(weak);
@@ -250,6 +252,12 @@ impl Children {
         self.capabilities
     }
 
+    /// Tells of the warden through `component` from now on: whether one is there, and why the last one is not.
+    pub fn watch(&self, component: Component) {
+        component.ok();
+        *lock(&self.shared.health) = Some(component);
+    }
+
     /// Changes how many run at a time, at least one. Running children are left alone.
     pub fn set_at_once(&self, at_once: usize) {
         lock(&self.shared.state).at_once = at_once.max(1);
@@ -282,9 +290,8 @@ impl Shared {
         let counts = state.counts;
         drop(state);
         children.sort_by_key(|child| child.id);
-        for child in children.iter_mut().filter(|child| child.pid.is_some()) {
-            child.measure();
-        }
+        let mut census = tree::Census::new();
+        children.iter_mut().for_each(|child| child.measure(&mut census));
         ChildrenSnapshot { children, counts }
     }
 }
@@ -367,6 +374,7 @@ pub(crate) struct Shared {
     /// The pump has been woken and has not looked yet.
     awake: AtomicBool,
     next_id: AtomicU64,
+    health: Mutex<Option<Component>>,
 }
 
 pub(crate) struct State {
@@ -448,12 +456,33 @@ impl Entry {
             elapsed: self.since.elapsed(),
             cpu: Duration::ZERO,
             resident_bytes: 0,
+            processes: 0,
             progress: lock(&self.cell.progress).as_ref().and_then(|decoder| decoder.report.last.clone()),
         }
     }
 }
 
 impl Shared {
+    /// What whoever waits for a child waits for.
+    pub(crate) fn what(&self, id: u64) -> Label {
+        let state = lock(&self.state);
+        let Some(entry) = state.entries.get(&id) else { return "a child that has ended".into() };
+        match entry.cell.pid() {
+            Some(pid) => format!("child {pid} `{}`", entry.label).into(),
+            None => format!("child `{}`", entry.label).into(),
+        }
+    }
+
+    /// Tells of the warden: none is there when there is a reason.
+    pub(crate) fn tell_health(&self, without: Option<(Condition, String)>) {
+        if let Some(component) = &*lock(&self.health) {
+            match without {
+                None => component.ok(),
+                Some((condition, why)) => component.set(condition, why),
+            }
+        }
+    }
+
     /// Makes the pump look at the state.
     pub(crate) fn wake(&self) {
         if !self.awake.swap(true, Ordering::AcqRel) {
@@ -578,20 +607,23 @@ pub struct ChildState {
     pub pid: Option<u32>,
     /// Time since it started, or since it was asked for while it waits.
     pub elapsed: Duration,
-    /// Processor time so far, of the process itself and the descendants it has waited for.
+    /// Processor time so far, of the process and all that descend from it, but for those that have left its tree.
     pub cpu: Duration,
-    /// Resident memory of the process itself.
+    /// Their resident memory; pages that several of them share count once, up to a gigabyte of all children's.
     pub resident_bytes: u64,
+    /// How many they are; 0 while it waits.
+    pub processes: u32,
     /// The last progress it told.
     pub progress: Option<Progress>,
 }
 
 impl ChildState {
-    fn measure(&mut self) {
-        let Some(stat) = self.pid.and_then(tree::Stat::read) else { return };
+    fn measure(&mut self, census: &mut tree::Census) {
+        let Some(usage) = self.pid.and_then(|pid| census.usage(pid)) else { return };
         let tick_ns = 1_000_000_000 / rustix::param::clock_ticks_per_second();
-        self.cpu = Duration::from_nanos(stat.cpu_ticks * tick_ns);
-        self.resident_bytes = stat.resident_pages * rustix::param::page_size() as u64;
+        self.cpu = Duration::from_nanos(usage.cpu_ticks * tick_ns);
+        self.resident_bytes = usage.resident_bytes;
+        self.processes = usage.processes;
     }
 }
 

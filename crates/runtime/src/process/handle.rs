@@ -8,7 +8,7 @@ use super::{
     stream::{ChildInput, ChildOutput},
 };
 use crate::sync::{Condvar, Mutex};
-use crate::{StopReason, TaskCtx, lock, pool::may_wait, wait, wait_for};
+use crate::{OutsideWait, StopReason, TaskCtx, lock, wait, wait_for};
 use serde_json::{Map, Value};
 use std::{
     fmt,
@@ -20,6 +20,8 @@ use std::{
 
 /// How often a waiting pool task looks whether it should stop, besides being woken for the usual reasons.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a child that was told to end may take to be gone: then the warden gives up on it.
+const END_WALL: Duration = Duration::from_secs(15);
 
 /// A child that was asked for: queued, running or ended. Dropping it ends the child and all its descendants,
 /// soon and without waiting for it.
@@ -110,6 +112,7 @@ impl Child {
     /// # Errors
     /// When it could not be started or watched.
     pub fn wait(self) -> Result<Exit, ProcessError> {
+        let _waits = OutsideWait::begin(self.shared.what(self.id), None);
         let mut state = lock(&self.cell.state);
         loop {
             if let Some(result) = state.result.take() {
@@ -148,7 +151,8 @@ impl Child {
     pub fn wait_in(mut self, task: &TaskCtx<'_>) -> Result<Exit, ProcessError> {
         let (shared, id) = (Arc::clone(&self.shared), self.id);
         let _hook = task.token().on_cancel(move || shared.stop(id, Cause::Cancelled));
-        let _may_wait = may_wait();
+        let until = task.remaining().and_then(|left| Instant::now().checked_add(left + END_WALL));
+        let _waits = OutsideWait::begin(self.shared.what(self.id), until);
         let mut asked = false;
         loop {
             let time = task.remaining().unwrap_or(LOOK).min(LOOK);

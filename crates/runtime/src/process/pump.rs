@@ -13,7 +13,7 @@ use super::{
     stream::Buffer,
     wire::{Ended, Reply, Request, SpawnRequest, WatchLimits},
 };
-use crate::lock;
+use crate::{lock, observe::Condition};
 use rustix::{
     event::{EventfdFlags, epoll},
     io::Errno,
@@ -154,7 +154,10 @@ impl Pump {
 
     fn start(&mut self, id: u64, order: Order, cell: &Arc<Cell>, turn: Turn) -> Result<(), ProcessError> {
         if self.warden.is_none() {
-            self.start_warden()?;
+            let started = self.start_warden();
+            let failed = |error: &ProcessError| (Condition::Failed, error.to_string());
+            self.shared.tell_health(started.as_ref().err().map(failed));
+            started?;
             lock(&self.shared.state).counts.warden_restarts += 1;
         }
         let program = order.path.clone();
@@ -365,6 +368,9 @@ impl Pump {
             warden.close();
         }
         let ids = lock(&self.shared.state).started();
+        let why = format!("the process that starts children ended, and {} of them with it", ids.len());
+        // The next child gets a new one.
+        self.shared.tell_health(Some((Condition::Degraded, why)));
         ids.into_iter().for_each(|id| self.fail(id, ProcessError::Lost));
     }
 }

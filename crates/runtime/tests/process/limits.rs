@@ -108,3 +108,46 @@ fn no_core_file_is_written() {
     assert_eq!(run(spec).ending, Ending::Signal(libc::SIGABRT));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_child_is_shown_with_all_that_descends_from_it() {
+    let children = children();
+    // The shell itself does next to nothing; what it starts holds memory and computes, as a launcher's program does.
+    let busy = r"x=$(head -c 24000000 /dev/zero | tr \\000 a); while :; do :; done";
+    let spec = shell(&format!("/bin/sh -c '{busy}' & wait"));
+    let child = children.spawn(spec, ChildOptions::new("test")).unwrap();
+    let shown = || children.snapshot().children.first().cloned().expect("it runs");
+    eventually("what is below it is counted", || {
+        let state = shown();
+        state.processes >= 2 && state.cpu >= Duration::from_millis(50) && state.resident_bytes >= 20 << 20
+    });
+    let figures = springtide_runtime::observe::Metrics::default().text();
+    let line =
+        figures.lines().find(|line| line.starts_with("tide_children_resident_bytes ")).expect("a figure");
+    let bytes: f64 = line.rsplit(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+    assert!(bytes >= 2e7, "{line}");
+    drop(child);
+}
+
+#[test]
+fn a_lost_warden_shows_in_health_until_there_is_another() {
+    use springtide_runtime::observe::{Condition, Health};
+    let (children, health) = (children(), Health::default());
+    children.watch(health.component("children"));
+    assert!(health.is_ready());
+    let child = children.spawn(shell("sleep 60"), ChildOptions::new("test")).unwrap();
+    eventually("it runs", || child.pid().is_some());
+    let warden = parent_of(child.pid().unwrap());
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(warden as i32).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    assert!(child.wait().is_err());
+    let seen = &health.components()[0];
+    assert_eq!(seen.condition, Condition::Degraded, "{seen:?}");
+    assert!(seen.error.as_ref().is_some_and(|text| text.contains("1 of them with it")), "{seen:?}");
+    assert!(run_in(&children, ChildSpec::new("/bin/true")).unwrap().is_success());
+    let seen = &health.components()[0];
+    assert!(seen.condition == Condition::Ok && seen.error.is_some(), "the last error is kept: {seen:?}");
+}

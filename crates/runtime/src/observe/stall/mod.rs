@@ -150,6 +150,10 @@ impl Eyes {
         let due_ns = board.lane_due_ns.load(Ordering::Relaxed);
         let doing = match &on_desk {
             Some(OnDesk { is_away: true, .. }) => Doing::Nothing,
+            Some(OnDesk { cell: None, outside: Some(wait), .. }) => match wait.until {
+                Some(until) if until <= now => Doing::Task { since_ns: self.ns(until) },
+                _ => Doing::Nothing,
+            },
             Some(OnDesk { cell: Some(_), since, .. }) => Doing::Step { since_ns: self.ns(*since) },
             Some(OnDesk { cell: None, since, .. }) => Doing::Task { since_ns: self.ns(*since) },
             None if is_reactor && due_ns > 0 => {
@@ -197,7 +201,13 @@ impl Eyes {
                 let places = cell.path();
                 format!("`{}` [{}] {places}", running.label, running.class)
             }
-            Some(OnDesk { running, .. }) => format!("`{}` [{}]", running.label, running.class),
+            Some(OnDesk { running, outside, .. }) => {
+                let task = format!("`{}` [{}]", running.label, running.class);
+                match outside {
+                    Some(wait) => format!("{task}, which waits for {} past its time", wait.what),
+                    None => task,
+                }
+            }
             None => "no task of ours: something that a library runs on the reactor".into(),
         };
         let mut stack = if self.config.stacks { stack::of_thread(tid) } else { Vec::new() };

@@ -260,8 +260,11 @@ pub struct ChildView {
     /// None while it waits for its turn.
     pub pid: Option<u32>,
     pub for_ms: f64,
+    /// Of the process and all that descend from it.
     pub cpu_ms: f64,
     pub resident_bytes: u64,
+    #[serde(default)]
+    pub processes: u32,
     /// The last progress it told.
     pub progress: Option<String>,
 }
@@ -290,6 +293,7 @@ impl From<&ChildrenSnapshot> for ChildrenView {
                     for_ms: ms(child.elapsed),
                     cpu_ms: ms(child.cpu),
                     resident_bytes: child.resident_bytes,
+                    processes: child.processes,
                     progress: child.progress.as_ref().map(progress_text),
                 })
                 .collect(),

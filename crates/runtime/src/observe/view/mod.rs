@@ -27,7 +27,7 @@ pub struct ClassView {
     /// Steps of asynchronous tasks.
     #[serde(default)]
     pub steps: u64,
-    /// Worker time of tasks that ended and of steps, ms.
+    /// Worker time so far, that of running tasks included, ms.
     pub busy_ms: f64,
     /// How long tasks and steps ran: at most twice the median and the 99th percentile, ms.
     #[serde(default)]
@@ -81,6 +81,11 @@ pub struct RunningView {
     pub overdue_ms: Option<f64>,
     /// `cancelled` or `timed out` once it has been asked to stop.
     pub stopping: Option<String>,
+    /// What it waits for outside of the process, on purpose, and for how long so far, ms.
+    #[serde(default)]
+    pub waits_for: Option<String>,
+    #[serde(default)]
+    pub waits_ms: Option<f64>,
 }
 
 fn stop_word(reason: StopReason) -> String {
@@ -148,6 +153,8 @@ impl From<&Running> for RunningView {
             elapsed_ms: ms(running.elapsed),
             overdue_ms: running.overdue.map(ms),
             stopping: running.stopping.map(stop_word),
+            waits_for: running.waits_for.as_ref().map(|(what, _)| what.to_string()),
+            waits_ms: running.waits_for.as_ref().map(|(_, time)| ms(*time)),
         }
     }
 }

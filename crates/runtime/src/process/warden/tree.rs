@@ -1,6 +1,6 @@
 //! Who descends from a process and what they use, read from `/proc`.
 
-use std::{fs::File, io::Read, os::unix::fs::FileExt};
+use std::{collections::HashMap, fs::File, io::Read, os::unix::fs::FileExt};
 
 /// Finds our own children, adopted ones included.
 #[derive(Debug)]
@@ -83,6 +83,109 @@ pub(crate) fn with_descendants(roots: impl IntoIterator<Item = u32>) -> Vec<u32>
     all
 }
 
+/// Most processes and threads that one [`Census`] looks at.
+const CENSUS_MAX: usize = 4_096;
+/// Memory whose page tables one [`Census`] walks to tell shared pages apart, which takes about 10 ms.
+const WALKED_MAX_BYTES: u64 = 1 << 30;
+
+/// What a process and all that descend from it use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TreeUsage {
+    /// Processor time, that of descendants that were waited for included, in clock ticks.
+    pub(crate) cpu_ticks: u64,
+    /// Memory. Of several processes, pages that they share count once, as long as that is cheap to tell.
+    pub(crate) resident_bytes: u64,
+    pub(crate) processes: u32,
+}
+
+/// One look at the trees of several processes. Its cost is bounded however large they are: what lies beyond the
+/// bound is left out.
+#[derive(Debug)]
+pub(crate) struct Census {
+    looks_left: usize,
+    walk_left_bytes: u64,
+    page_bytes: u64,
+    /// Where the kernel does not list a process's children: all processes by their parents, read once.
+    by_parent: Option<HashMap<u32, Vec<u32>>>,
+}
+
+impl Census {
+    pub(crate) fn new() -> Self {
+        Self {
+            looks_left: CENSUS_MAX,
+            walk_left_bytes: WALKED_MAX_BYTES,
+            page_bytes: rustix::param::page_size() as u64,
+            by_parent: None,
+        }
+    }
+
+    /// What the tree below a process uses; `None` when there is no such process.
+    pub(crate) fn usage(&mut self, root: u32) -> Option<TreeUsage> {
+        let mut members = vec![(root, Stat::read(root)?)];
+        let mut at = 0;
+        while at < members.len() {
+            for pid in self.children(members[at].0) {
+                members.extend(Stat::read(pid).map(|stat| (pid, stat)));
+            }
+            at += 1;
+        }
+        let mut usage = TreeUsage { processes: members.len() as u32, ..TreeUsage::default() };
+        for (pid, stat) in &members {
+            usage.cpu_ticks += stat.cpu_ticks;
+            usage.resident_bytes += match members.len() {
+                1 => stat.resident_pages * self.page_bytes,
+                _ => self.fair_bytes(*pid, stat),
+            };
+        }
+        Some(usage)
+    }
+
+    fn fair_bytes(&mut self, pid: u32, stat: &Stat) -> u64 {
+        let resident = stat.resident_pages * self.page_bytes;
+        match self.walk_left_bytes.checked_sub(resident) {
+            Some(left) => {
+                self.walk_left_bytes = left;
+                proportional_bytes(pid).unwrap_or(resident)
+            }
+            None => resident,
+        }
+    }
+
+    fn children(&mut self, pid: u32) -> Vec<u32> {
+        if let Some(known) = &self.by_parent {
+            return known.get(&pid).cloned().unwrap_or_default();
+        }
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+        let mut found = Vec::new();
+        for thread in threads.flatten() {
+            let Some(left) = self.looks_left.checked_sub(1) else { break };
+            self.looks_left = left;
+            match std::fs::read(thread.path().join("children")) {
+                Ok(text) => found.extend(numbers(&text)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && thread.path().exists() => {
+                    let known = self.by_parent.insert(all_by_parent());
+                    return known.get(&pid).cloned().unwrap_or_default();
+                }
+                // The thread ended meanwhile.
+                Err(_) => {}
+            }
+        }
+        found.truncate(self.looks_left);
+        found
+    }
+}
+
+fn all_by_parent() -> HashMap<u32, Vec<u32>> {
+    let mut all: HashMap<u32, Vec<u32>> = HashMap::new();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return all };
+    for pid in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        if let Some(stat) = Stat::read(pid) {
+            all.entry(stat.parent).or_default().push(pid);
+        }
+    }
+    all
+}
+
 /// What is read from `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -159,6 +262,29 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!children(me).contains(&child.id()));
+    }
+
+    #[test]
+    fn a_tree_is_counted_whole_with_and_without_the_kernels_list() {
+        let script = "sh -c 'sleep 60 & wait' & wait";
+        let mut child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let below = || with_descendants([child.id()]);
+        while below().len() < 3 || below().iter().any(|pid| Stat::read(*pid).is_none()) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let listed = Census::new().usage(child.id()).unwrap();
+        let searched =
+            Census { by_parent: Some(all_by_parent()), ..Census::new() }.usage(child.id()).unwrap();
+        assert_eq!((listed.processes, searched.processes), (3, 3));
+        let alone = Stat::read(child.id()).unwrap().resident_pages * rustix::param::page_size() as u64;
+        assert!(listed.resident_bytes > 0 && alone > 0);
+        let bounded = Census { looks_left: 1, ..Census::new() }.usage(child.id()).unwrap();
+        assert!(bounded.processes < 3, "{bounded:?}");
+        let all = below();
+        all.iter()
+            .for_each(|pid| drop(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status()));
+        child.wait().unwrap();
+        assert_eq!(Census::new().usage(child.id()), None);
     }
 
     #[test]
