@@ -186,6 +186,33 @@ impl DataStore {
         Ok(listing)
     }
 
+    /// Files of a symbol's bars that cannot be read: those below the folder that its name makes, of one timeframe or
+    /// of any. What they hold nobody can say; their places do.
+    pub fn unreadable_of(
+        &self,
+        symbol: &str,
+        timeframe: Option<Timeframe>,
+    ) -> Result<Vec<Finding>, ImportError> {
+        let name = safe_name(symbol);
+        let is_named = |folder: &str| {
+            let ticker = folder.len().checked_sub(name.len()).and_then(|at| folder.split_at_checked(at));
+            // `BTC-USD` names `COINBASE:BTC-USD`, too, whose folder is `COINBASE_BTC-USD`.
+            ticker.is_some_and(|(exchange, ticker)| {
+                ticker.eq_ignore_ascii_case(&name) && (exchange.is_empty() || exchange.ends_with('_'))
+            })
+        };
+        let text = |part: Option<&std::ffi::OsStr>| {
+            part.map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let mut unreadable = self.ls()?.unreadable;
+        unreadable.retain(|finding| {
+            let stem = text(finding.path.file_stem());
+            is_named(&text(finding.path.parent().and_then(Path::file_name)))
+                && timeframe.is_none_or(|timeframe| stem == timeframe.to_string())
+        });
+        Ok(unreadable)
+    }
+
     /// Reads every file and checks hash, order, bars, gaps and place.
     pub fn check(&self) -> Result<Vec<Finding>, ImportError> {
         let mut findings = Vec::new();

@@ -11,6 +11,7 @@ use springtide_io::{
     files::{AppendOptions, Appender, FileError, Keep, replace},
     write_bars,
 };
+use springtide_runtime::observe::Health;
 use std::{
     fs,
     io::ErrorKind,
@@ -80,6 +81,7 @@ fn on_a_small_disk() {
     appended_files(&disk);
     bar_files(&disk);
     databases(&disk);
+    new_databases(&disk);
 }
 
 fn replaced_files(disk: &Path) {
@@ -156,4 +158,36 @@ fn databases(disk: &Path) {
     };
     assert_eq!(count(), kept, "what was acknowledged is there, what was not is not");
     assert_eq!(db.check().expect("checks"), Vec::<String>::new());
+    // Health follows: failed while nothing can be written, well again once there is room.
+    let health = Health::default();
+    db.watch(health.component("ledger"));
+    assert!(health.is_ready());
+    assert!(add(kept).is_err() && !health.is_ready() && health.is_live());
+    let seen = &health.components()[0];
+    assert!(seen.error.as_ref().is_some_and(|e| e.contains("disk is full")), "{seen:?}");
+    db.write(async |_| Ok(())).expect("nothing to write fits");
+    let seen = &health.components()[0];
+    assert!(health.is_ready() && seen.error.is_some(), "the last error is kept: {seen:?}");
+    drop(db);
+    for name in names(disk) {
+        fs::remove_file(disk.join(name)).expect("there");
+    }
+}
+
+/// Without room for its first page a database leaves nothing behind, and says what to do.
+fn new_databases(disk: &Path) {
+    let schema = "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB NOT NULL);";
+    fill(disk);
+    let path = disk.join("ledger.db");
+    let error = Database::open(&path, &[schema]).expect_err("full");
+    assert!(matches!(error, DbError::NoRoom { .. }) && error.to_string().contains("--workspace"), "{error}");
+    assert_eq!(names(disk), ["ballast"], "nothing is left of it");
+    // With a few pages free it breaks off later.
+    let ballast = fs::metadata(disk.join("ballast")).expect("there").len();
+    let file = fs::OpenOptions::new().write(true).open(disk.join("ballast")).expect("opens");
+    file.set_len(ballast - 8_192).expect("cut");
+    let error = Database::open(&path, &[schema]).expect_err("full");
+    assert!(matches!(error, DbError::NoRoom { .. }), "{error:?}");
+    file.set_len(0).expect("cut");
+    assert!(Database::open(&path, &[schema]).expect("there is room").check().expect("checks").is_empty());
 }

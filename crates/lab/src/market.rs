@@ -6,10 +6,13 @@ use crate::{
     paths::expand,
 };
 use springtide_domain::{Severity, Timeframe, synth};
-use springtide_io::{DATA_ENDINGS, DataEntry, DataStore, LoadedBars, load_any};
+use springtide_io::{DATA_ENDINGS, DataEntry, DataStore, ImportError, LoadedBars, load_any};
 use std::path::{Path, PathBuf};
 
 pub use springtide_io::{DateOrder, Finding, ImportOptions, ImportReport};
+
+/// What to do about imported bars that cannot be read.
+const IMPORT_AGAIN: &str = "the imported bars are damaged: `tide data import FILE` with the file that they came from puts them right";
 
 /// What the command line says about the data.
 #[derive(Clone, Debug, Default)]
@@ -30,11 +33,16 @@ pub fn is_bar_file(path: &Path) -> bool {
 
 /// Expands arguments to files. `SYMBOL:TIMEFRAME` or `SYMBOL` names imported bars; without arguments all
 /// imported bars are meant.
+///
+/// Damaged bars are found, too: loading them tells what is wrong. Of a name that only damaged bars have, this does.
 pub fn find(arguments: &[String], store: &Path) -> Result<Vec<String>, LabError> {
-    let entries = || DataStore::new(store).ls().map(|l| l.entries).map_err(|e| LabError::Data(e.to_string()));
+    let listing = || DataStore::new(store).ls().map_err(|e| LabError::Data(e.to_string()));
     let text = |path: &Path| path.display().to_string();
     if arguments.is_empty() {
-        let all: Vec<String> = entries()?.iter().map(|e| text(&e.path)).collect();
+        let listing = listing()?;
+        let unreadable = listing.unreadable.iter().map(|finding| &finding.path);
+        let all: Vec<String> =
+            listing.entries.iter().map(|e| &e.path).chain(unreadable).map(|path| text(path)).collect();
         if all.is_empty() {
             return Err(LabError::Usage(
                 "no data: name files with --data, or import some first with `tide data import FILE`".into(),
@@ -44,7 +52,10 @@ pub fn find(arguments: &[String], store: &Path) -> Result<Vec<String>, LabError>
     }
     let mut found = Vec::new();
     for argument in arguments {
-        let named = if Path::new(argument).exists() { Vec::new() } else { named(argument, &entries()?) };
+        let named = match Path::new(argument).exists() {
+            true => Vec::new(),
+            false => named(argument, store, &listing()?.entries)?,
+        };
         if named.is_empty() {
             found.extend(expand(std::slice::from_ref(argument), &is_bar_file)?.iter().map(|p| text(p)));
         } else {
@@ -55,7 +66,7 @@ pub fn find(arguments: &[String], store: &Path) -> Result<Vec<String>, LabError>
     Ok(found)
 }
 
-fn named(argument: &str, entries: &[DataEntry]) -> Vec<String> {
+fn named(argument: &str, store: &Path, entries: &[DataEntry]) -> Result<Vec<String>, LabError> {
     let (symbol, timeframe) = match argument.rsplit_once(':') {
         Some((symbol, tf)) => match tf.parse::<Timeframe>() {
             Ok(tf) => (symbol, Some(tf)),
@@ -63,13 +74,21 @@ fn named(argument: &str, entries: &[DataEntry]) -> Vec<String> {
         },
         None => (argument, None),
     };
-    entries
-        .iter()
-        .filter(|e| {
-            e.symbol.ticker.eq_ignore_ascii_case(symbol) && timeframe.is_none_or(|t| t == e.timeframe)
-        })
-        .map(|e| e.path.display().to_string())
-        .collect()
+    let sound = entries.iter().filter(|e| {
+        e.symbol.ticker.eq_ignore_ascii_case(symbol) && timeframe.is_none_or(|t| t == e.timeframe)
+    });
+    let sound: Vec<&Path> = sound.map(|e| e.path.as_path()).collect();
+    let damaged =
+        DataStore::new(store).unreadable_of(symbol, timeframe).map_err(|e| LabError::Data(e.to_string()))?;
+    if let ([], [first, ..]) = (&sound[..], &damaged[..]) {
+        return Err(LabError::Data(format!(
+            "{argument} at {}: {}; {IMPORT_AGAIN}",
+            first.path.display(),
+            first.message.split(';').next().unwrap_or_default()
+        )));
+    }
+    let all = sound.into_iter().chain(damaged.iter().map(|finding| finding.path.as_path()));
+    Ok(all.map(|path| path.display().to_string()).collect())
 }
 
 /// Loads one file's bars; what is no bar file yet is imported into `cache` first.
@@ -82,7 +101,11 @@ pub fn load(path: &str, store: &Path, cache: &Path, wanted: &Wanted, cut: Cut) -
     };
     let file = locate(path, store);
     let LoadedBars { bars, file: bar_file, mut symbol, timeframe, hash, .. } =
-        load_any(&file, &options, Some(cache)).map_err(|e| LabError::Data(e.to_string()))?;
+        load_any(&file, &options, Some(cache)).map_err(|error| {
+            let is_imported = file.starts_with(store) && !matches!(error, ImportError::Io { .. });
+            let hint = if is_imported { format!("; {IMPORT_AGAIN}") } else { String::new() };
+            LabError::Data(format!("{error}{hint}"))
+        })?;
     symbol.min_qty = wanted.min_qty.unwrap_or(symbol.min_qty);
     // Absolute, so that a recorded run finds its data from any folder.
     let file = std::fs::canonicalize(&file).unwrap_or(file);

@@ -12,7 +12,7 @@ use springtide_lab::{
     python::PythonFacts,
 };
 use springtide_python::{Fault, Log};
-use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
+use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority, observe::Health};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -162,4 +162,31 @@ fn what_a_script_left_decides_whether_it_begins_again() {
     assert_eq!(known.of(&script, "other data", 2 * bars), Some(Duration::from_secs(12)));
     assert_eq!(known.of("another script", &data.hash.to_string(), bars), None);
     assert_eq!(ledger.durations([hash].into_iter(), "original").unwrap().of(&script, "", 1), None);
+}
+
+#[test]
+fn a_writer_that_panics_makes_the_process_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let health = Health::default();
+    ledger.database().watch(health.component("ledger"));
+    assert!(health.is_ready());
+    let plan = plan(1, 1, 1, &pool());
+    let Market::Ready(data) = &plan.markets[0] else { panic!("a market") };
+    let spec = RunSpec {
+        strategy: &plan.strategies[0].0,
+        data,
+        params: Params::new(),
+        rules: &plan.rules[0],
+        overrides: &plan.overrides,
+        library: &plan.library,
+        python: None,
+    };
+    let job = ledger.begin_job("test", 1).unwrap();
+    let writer = LedgerWriter::start(ledger.clone(), Box::new(|_| panic!("nobody to tell"))).unwrap();
+    writer.record(spec.blank(job, RunStatus::Ok, None)).unwrap();
+    assert!(matches!(writer.finish(), Err(LabError::WriterStopped)));
+    assert!(!health.is_live() && !health.is_ready());
+    let seen = &health.components()[0];
+    assert!(seen.error.as_ref().is_some_and(|e| e.contains("panicked")), "{seen:?}");
 }

@@ -1,7 +1,10 @@
 //! What can go wrong with the database.
 
 use super::sqlx;
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What can go wrong with the database; each names the file.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +15,26 @@ pub enum DbError {
         /// The database file.
         path: PathBuf,
         /// The cause.
+        source: sqlx::Error,
+    },
+    /// No space left to make the file or to open it; an empty one was removed.
+    #[error(
+        "cannot open the ledger {path}: its disk is full. Free some space there, or keep the ledger elsewhere with \
+         --workspace DIR"
+    )]
+    NoRoom {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The file is no database, or a damaged one.
+    #[error(
+        "cannot open the ledger {path}: it is damaged, or no ledger ({source}). Put a backup in its place (`tide ledger \
+         backup` makes them), or move the file away"
+    )]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite says.
         source: sqlx::Error,
     },
     /// A statement failed; nothing of its transaction was kept.
@@ -93,10 +116,32 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     code(error) == Some(BUSY)
 }
 
+const FULL: u32 = 13;
+/// A call to the system failed; a full disk may be behind it, which is not always told.
+const IO: u32 = 10;
+const CORRUPT: u32 = 11;
+const NOT_A_DATABASE: u32 = 26;
+/// SQLite needs that much to open a database: its first pages, those of its log, and what readers share.
+const ROOM_TO_OPEN: u64 = 128 << 10;
+
 impl DbError {
+    /// The error of opening a file: a full disk and a damaged file told apart.
+    pub(super) fn open(path: &Path, source: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        let is_full = || {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            crate::machine::disk_space(folder).is_ok_and(|(free, _)| free < ROOM_TO_OPEN)
+        };
+        match code(&source) {
+            Some(FULL) => Self::NoRoom { path },
+            Some(IO) if is_full() => Self::NoRoom { path },
+            Some(CORRUPT | NOT_A_DATABASE) => Self::Damaged { path, source },
+            _ => Self::Open { path, source },
+        }
+    }
+
     /// The error of a statement, a full disk told apart.
-    pub(super) fn statement(path: &std::path::Path, source: sqlx::Error) -> Self {
-        const FULL: u32 = 13;
+    pub(super) fn statement(path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
         match code(&source) {
             Some(FULL) => Self::Full { path },

@@ -11,7 +11,10 @@ mod error;
 pub use backup::Backup;
 pub use error::DbError;
 
-use springtide_runtime::locks::{Mutex, lock};
+use springtide_runtime::{
+    locks::{Mutex, lock},
+    observe::{Component, Condition},
+};
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -19,7 +22,7 @@ use sqlx::{
 use std::{
     path::{Path, PathBuf},
     sync::{
-        PoisonError,
+        OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -32,6 +35,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A waiting writer looks again after so long, then twice as long, up to the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
+/// A wait for another program that is worth telling.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 const READERS: u32 = 4;
 
 /// What an open database did so far.
@@ -60,7 +65,9 @@ struct Counters {
 pub struct Database {
     path: PathBuf,
     counters: Counters,
-    /// There until the database closes.
+    health: OnceLock<Component>,
+    options: SqliteConnectOptions,
+    /// None after a transaction that failed, which can leave it open, until the next write.
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
     runtime: tokio::runtime::Runtime,
@@ -78,18 +85,27 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
-        let open = |source| DbError::Open { path: path.to_owned(), source };
-        let mut writer = runtime.block_on(SqliteConnection::connect_with(&options)).map_err(open)?;
-        runtime.block_on(migrate(&mut writer, migrations, path))?;
-        // From here on waits are ours, so that they are counted.
-        let no_wait = sqlx::raw_sql("PRAGMA busy_timeout = 0");
-        runtime.block_on(no_wait.execute(&mut writer)).map_err(open)?;
+        let is_new = !path.exists();
+        let opened = runtime.block_on(connect(&options, Some(migrations), path));
+        let writer = match opened {
+            Ok(writer) => writer,
+            Err(error) => {
+                if is_new {
+                    remove_empty(path);
+                }
+                return Err(error);
+            }
+        };
         let readers = runtime.block_on(async {
-            SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true))
+            SqlitePoolOptions::new()
+                .max_connections(READERS)
+                .connect_lazy_with(options.clone().read_only(true))
         });
         Ok(Self {
             path: path.to_owned(),
             counters: Counters::default(),
+            health: OnceLock::new(),
+            options: options.create_if_missing(false),
             writer: Mutex::new(Some(writer)),
             readers,
             runtime,
@@ -101,42 +117,71 @@ impl Database {
         &self.path
     }
 
+    /// Tells through `component` from now on whether it can be written: failed from a failed transaction to the
+    /// next that succeeds, degraded while another program is waited for. Only the first call counts.
+    pub fn watch(&self, component: Component) {
+        component.ok();
+        // A second one would have to share the word with the first.
+        let _ = self.health.set(component);
+    }
+
     /// Runs `work` in one transaction on the writing connection. On return the commit is on disk; on
     /// error nothing of it is.
     pub fn write<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, DbError> {
-        // A panic while holding the lock leaves at worst an open transaction, which the next BEGIN reports.
-        let mut writer = lock(&self.writer);
-        let Some(writer) = writer.as_mut() else {
-            let source = sqlx::Error::PoolClosed;
-            return Err(DbError::Statement { path: self.path.clone(), source });
-        };
+        let mut slot = lock(&self.writer);
+        // A panic or an error takes the connection with it, unless it is known to have no transaction open.
+        let mut writer = slot.take();
         let result = self.runtime.block_on(async {
-            let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
-            let mut transaction = loop {
-                match writer.begin_with("BEGIN IMMEDIATE").await {
-                    Ok(transaction) => break transaction,
-                    Err(e) if error::is_busy(&e) => {
-                        let wait = self.pause(started, pause)?;
-                        tokio::time::sleep(wait).await;
-                        self.counters.busy_wait_us.fetch_add(wait.as_micros() as u64, Ordering::Relaxed);
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                    Err(e) => return Err(DbError::statement(&self.path, e)),
-                }
+            let mut connection = match writer.take() {
+                Some(connection) => connection,
+                None => connect(&self.options, None, &self.path).await?,
             };
-            let value = work(&mut transaction).await.map_err(|e| DbError::statement(&self.path, e))?;
-            transaction.commit().await.map_err(|e| DbError::statement(&self.path, e))?;
-            Ok(value)
+            let result = self.transaction(&mut connection, work).await;
+            match result {
+                Err(DbError::Statement { .. } | DbError::Full { .. }) => drop(connection.close().await),
+                _ => writer = Some(connection),
+            }
+            result
         });
+        *slot = writer;
+        match (&result, self.health.get()) {
+            (Ok(_), Some(component)) => component.ok(),
+            (Err(error), Some(component)) => component.set(Condition::Failed, error.to_string()),
+            (_, None) => {}
+        }
         if let Err(error) = &result {
             tracing::error!(file = %self.path.display(), %error, "transaction failed");
         }
         let counter = if result.is_ok() { &self.counters.commits } else { &self.counters.failures };
         counter.fetch_add(1, Ordering::Relaxed);
         result
+    }
+
+    async fn transaction<T>(
+        &self,
+        writer: &mut SqliteConnection,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, DbError> {
+        let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let mut transaction = loop {
+            match writer.begin_with("BEGIN IMMEDIATE").await {
+                Ok(transaction) => break transaction,
+                Err(e) if error::is_busy(&e) => {
+                    let wait = self.pause(started, pause)?;
+                    self.tell_wait(started.elapsed());
+                    tokio::time::sleep(wait).await;
+                    self.counters.busy_wait_us.fetch_add(wait.as_micros() as u64, Ordering::Relaxed);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(e) => return Err(DbError::statement(&self.path, e)),
+            }
+        };
+        let value = work(&mut transaction).await.map_err(|e| DbError::statement(&self.path, e))?;
+        transaction.commit().await.map_err(|e| DbError::statement(&self.path, e))?;
+        Ok(value)
     }
 
     /// Notes a wait for another process and gives the next pause; an error when it has lasted too long.
@@ -148,6 +193,22 @@ impl Database {
         self.counters.busy_retries.fetch_add(1, Ordering::Relaxed);
         // Not all who wait should look again at the same moment.
         Ok(pause + Duration::from_micros(u64::from(waited.subsec_nanos()) % 1_000))
+    }
+
+    /// Tells whoever [watches](Self::watch) that nothing will be written any more.
+    pub fn tell_dead(&self, why: &str) {
+        if let Some(component) = self.health.get() {
+            component.set(Condition::Dead, why);
+        }
+    }
+
+    fn tell_wait(&self, waited: Duration) {
+        if let Some(component) = self.health.get().filter(|_| waited >= LONG_WAIT) {
+            component.set(
+                Condition::Degraded,
+                format!("waits for another program's transaction since {waited:.0?}"),
+            );
+        }
     }
 
     /// What it did so far.
@@ -191,6 +252,40 @@ impl Drop for Database {
     }
 }
 
+/// A writing connection, the schema brought up to date where there are migrations, which may wait for others who do
+/// the same.
+async fn connect(
+    options: &SqliteConnectOptions,
+    migrations: Option<&[&'static str]>,
+    path: &Path,
+) -> Result<SqliteConnection, DbError> {
+    let failed = |source| DbError::open(path, source);
+    let mut writer = SqliteConnection::connect_with(options).await.map_err(failed)?;
+    if let Some(migrations) = migrations {
+        migrate(&mut writer, migrations, path).await?;
+    }
+    // From here on waits are ours, so that they are counted.
+    sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut writer).await.map_err(failed)?;
+    Ok(writer)
+}
+
+/// Removes what opening a new database left without a byte in it, as a full disk does.
+fn remove_empty(path: &Path) {
+    let beside = |ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let is_empty = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+    if !is_empty(&path.to_owned()) {
+        return;
+    }
+    for file in [path.to_owned(), beside("-journal"), beside("-wal"), beside("-shm")] {
+        // What cannot be removed is told of by `tide doctor`.
+        let _ = std::fs::remove_file(file);
+    }
+}
+
 async fn integrity(connection: &mut SqliteConnection) -> Result<Vec<String>, sqlx::Error> {
     let mut problems: Vec<String> =
         sqlx::query_scalar("PRAGMA integrity_check(20)").fetch_all(&mut *connection).await?;
@@ -207,7 +302,7 @@ async fn migrate(
     migrations: &[&'static str],
     path: &Path,
 ) -> Result<(), DbError> {
-    let statement = |source| DbError::statement(path, source);
+    let statement = |source| DbError::open(path, source);
     let known = migrations.len() as i64;
     // Two processes may open a new ledger at once: the version is read again under the write lock.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(statement)?;

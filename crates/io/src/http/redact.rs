@@ -90,6 +90,50 @@ impl fmt::Debug for Shown<'_> {
     }
 }
 
+/// A text with the URLs in it as they may be shown: a command line, for example. What cannot be read as a URL and
+/// might hold user information is hidden whole.
+///
+/// ```
+/// use springtide_io::http::redact;
+///
+/// let line = "tide backtest x.pine --otlp=http://me:pw@localhost:4318?token=abc -q";
+/// assert_eq!(
+///     redact::text(line),
+///     "tide backtest x.pine --otlp=http://[hidden]@localhost:4318/?token=[hidden] -q"
+/// );
+/// ```
+pub fn text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(mark) = rest.find("://") {
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        let scheme = rest[..mark].char_indices().rev().take_while(|(_, c)| is_scheme(*c));
+        // A scheme begins with a letter.
+        let start = scheme.filter(|(_, c)| c.is_ascii_alphabetic()).last().map_or(mark, |(at, _)| at);
+        let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
+        let end = rest[mark..].find(is_end).map_or(rest.len(), |at| mark + at);
+        shown.push_str(&rest[..start]);
+        let address = &rest[start..end];
+        match Url::parse(address) {
+            Ok(parsed) if parsed.has_host() && !hides(&parsed) => shown.push_str(address),
+            Ok(parsed) if parsed.has_host() => shown.push_str(&url(&parsed).to_string()),
+            _ if address.contains(['@', '?']) => shown.push_str(HIDDEN),
+            _ => shown.push_str(address),
+        }
+        rest = &rest[end..];
+    }
+    shown + rest
+}
+
+/// Whether a URL is shown otherwise than it is written.
+fn hides(url: &Url) -> bool {
+    let is_secret_pair = |pair: &str| pair.split_once('=').is_some_and(|(name, _)| is_secret(&decoded(name)));
+    !url.username().is_empty()
+        || url.password().is_some()
+        || url.fragment().is_some()
+        || url.query().is_some_and(|query| query.split('&').any(is_secret_pair))
+}
+
 fn decoded(name: &str) -> String {
     url::form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
@@ -157,6 +201,27 @@ mod tests {
         assert_eq!(shown("http://h/p"), "http://h/p");
         assert_eq!(shown("http://h:81/?a=1&%6Bey=s&b"), "http://h:81/?a=1&%6Bey=[hidden]&b");
         assert_eq!(shown("http://:pw@h/"), "http://[hidden]@h/");
+    }
+
+    #[test]
+    fn urls_in_a_text_are_shown_without_their_secrets() {
+        for (line, want) in [
+            ("tide data import x.csv", "tide data import x.csv"),
+            (
+                "--otlp http://user:pa55word@h:4318/v1?token=SEKRET&a=1 -q",
+                "--otlp http://[hidden]@h:4318/v1?token=[hidden]&a=1 -q",
+            ),
+            (
+                "HTTPS://h/a.csv?sig=s 'http://u:p@h/' end",
+                "https://h/a.csv?sig=[hidden] 'http://[hidden]@h/' end",
+            ),
+            ("é=http://u:p@h/", "é=http://[hidden]@h/"),
+            ("http://u:p@h:port/ x", "[hidden] x"),
+            ("http://:80/?key=s", "[hidden]"),
+            ("a://b c:// :// http://h", "a://b c:// :// http://h"),
+        ] {
+            assert_eq!(text(line), want, "{line}");
+        }
     }
 
     #[test]

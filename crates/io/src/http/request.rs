@@ -1,6 +1,6 @@
 //! A request as the caller describes it.
 
-use super::{cache::CacheUse, config::Deadlines, guard::AddressRule, redact};
+use super::{cache::CacheUse, config::Deadlines, connect::Origin, guard::AddressRule, redact};
 use bytes::Bytes;
 use hyper::{
     Method,
@@ -222,6 +222,18 @@ impl Request {
     pub fn cache(mut self, cache: CacheUse) -> Self {
         self.cache = cache;
         self
+    }
+
+    /// What is wrong with it as it stands: what would be told when it is sent, before anything is.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn check(&self) -> Result<(), String> {
+        if let Some(problem) = &self.problem {
+            return Err(problem.clone());
+        }
+        let url = self.url.as_ref().map_err(Clone::clone)?;
+        Origin::of(url, &AddressRule::Any).map(drop).map_err(|cause| cause.to_string())
     }
 
     fn fail(&mut self, problem: String) {

@@ -33,7 +33,10 @@ impl LedgerWriter {
         let (queue, mut receiver) = config.weigh(|run| bytes(run).min(QUEUE_BYTES)).open();
         let thread = std::thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || write_all(&ledger, &mut receiver, &mut announce))
+            .spawn(move || {
+                let _end = End(&ledger);
+                write_all(&ledger, &mut receiver, &mut announce)
+            })
             .map_err(LabError::Thread)?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -60,6 +63,17 @@ impl Drop for LedgerWriter {
         if let Some(thread) = self.thread.take() {
             // Only reached when the batch itself failed; its error is the one to tell.
             let _ = thread.join();
+        }
+    }
+}
+
+/// A writer that panicked never writes again: nothing that runs from then on is recorded.
+struct End<'l>(&'l Ledger);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.database().tell_dead("the ledger's writer panicked");
         }
     }
 }
