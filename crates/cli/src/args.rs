@@ -1,6 +1,8 @@
 //! The command line as it was written; `commands` gives it a meaning.
 
+use crate::commands::money;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use springtide_io::http::redact;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Exit codes, shown under every `--help`.
@@ -84,8 +86,8 @@ pub struct DemoArgs {
     /// Seed of the sample bars.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// Worker threads; all cores when left out.
-    #[arg(short, long, value_name = "N")]
+    /// Worker threads, 1 to 1024; all cores when left out.
+    #[arg(short, long, value_name = "N", value_parser = money::jobs)]
     pub jobs: Option<usize>,
 }
 
@@ -145,8 +147,8 @@ pub struct BacktestArgs {
     /// Refuse to start more runs than this.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     pub max_runs: u64,
-    /// Worker threads; all cores when left out.
-    #[arg(short, long, value_name = "N")]
+    /// Worker threads, 1 to 1024; all cores when left out.
+    #[arg(short, long, value_name = "N", value_parser = money::jobs)]
     pub jobs: Option<usize>,
     /// Who goes first when workers are short.
     #[arg(long, value_enum, default_value_t = PriorityArg::Standard)]
@@ -158,7 +160,7 @@ pub struct BacktestArgs {
     #[arg(long)]
     pub fail_fast: bool,
     /// Stop a single run after this long: `30s`, `500ms`, `2m`.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::commands::money::duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = money::duration)]
     pub timeout: std::time::Duration,
     /// Broker rules: tradingview (the default), backtesting_py, vectorbt, nautilus, backtrader, wickra; of Python
     /// strategies backtesting_py (the default) or backtesting_py_0_3.
@@ -427,7 +429,7 @@ pub struct TopArgs {
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
     /// Time between looks: `500ms`, `2s`.
-    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = crate::commands::money::duration)]
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = money::duration)]
     pub every: std::time::Duration,
 }
 
@@ -446,7 +448,7 @@ pub struct TasksArgs {
     /// Health of the components as JSON; exit code 1 when one is not ready.
     #[arg(long)]
     pub health: bool,
-    /// Metrics in Prometheus' text form.
+    /// Metrics in Prometheus' text form: one text, each sample with the `pid` of its process.
     #[arg(long)]
     pub metrics: bool,
 }
@@ -495,10 +497,10 @@ pub struct BenchArgs {
     #[arg(value_name = "SCENARIO", value_parser = scenarios())]
     pub scenarios: Vec<String>,
     /// Runs of each contestant; the median counts.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
     /// Part of the work to do; 1 is all of it.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = money::part)]
     pub scale: f64,
     /// Run the Python programs of this folder beside.
     #[arg(long, value_name = "DIR")]
@@ -533,6 +535,12 @@ fn scenarios() -> clap::builder::PossibleValuesParser {
     springtide_scenario::all().iter().map(|s| s.about().name).collect::<Vec<_>>().into()
 }
 
+/// The process's arguments as they may be shown and kept: without the secrets of addresses among them.
+pub fn command_line() -> String {
+    let words = std::env::args_os().skip(1).map(|word| redact::text(&word.to_string_lossy()));
+    ["tide".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
 /// Parses the process's arguments; help, version and usage errors end with their own code.
 pub fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
@@ -551,5 +559,20 @@ mod tests {
         Cli::command().debug_assert();
         Cli::try_parse_from(["tide", "show", "0a0b0c0d", "--log", "--log-file", "x"])
             .expect("both are there");
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused_with_what_does() {
+        for (line, want) in [
+            ("tide demo -j 0", "leave it out for all"),
+            ("tide backtest x.pine -j 100000", "1 to 1024"),
+            ("tide bench --runs 0", "1.."),
+            ("tide bench --scale 0", "more than 0"),
+            ("tide bench --scale nan", "more than 0"),
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line).to_string();
+            assert!(error.contains(want), "{line}: {error}");
+        }
+        Cli::try_parse_from(["tide", "backtest", "x.pine", "-j", "1024"]).expect("the most there is");
     }
 }

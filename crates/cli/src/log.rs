@@ -3,13 +3,16 @@
 use crate::args::Cli;
 use springtide_io::files::{AppendOptions, Appender, Durability};
 use springtide_lab::LabError;
-use springtide_runtime::channel::{ChannelConfig, Receiver, Sender, WhenFull};
+use springtide_runtime::{
+    channel::{ChannelConfig, Receiver, Sender, WhenFull},
+    observe::{Component, Condition, Health},
+};
 use std::{
     io::{self, Write},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
@@ -22,6 +25,8 @@ const WAITING_LINES: usize = 16_384;
 const WAITING_BYTES: usize = 4 << 20;
 /// A line in the log is on disk after this long at most.
 const DURABLE: Duration = Duration::from_secs(1);
+/// So long after the last loss the log counts as well again.
+const WELL_AFTER: Duration = Duration::from_secs(10);
 
 type Line = Vec<u8>;
 /// Taken away at the end: the subscriber lives as long as the process.
@@ -42,11 +47,11 @@ struct Written {
     failed: u64,
 }
 
-/// Opens the log that was asked for.
+/// Opens the log that was asked for. What it loses shows in `health`, too.
 ///
 /// # Errors
 /// When the file cannot be opened or somebody else writes it, or the levels cannot be read.
-pub fn start(cli: &Cli) -> Result<Option<Log>, LabError> {
+pub fn start(cli: &Cli, health: &Health) -> Result<Option<Log>, LabError> {
     let Some(path) = &cli.log_file else { return Ok(None) };
     let levels = levels(&cli.log_level)?;
     let target = Target::open(path)?;
@@ -57,9 +62,15 @@ pub fn start(cli: &Cli) -> Result<Option<Log>, LabError> {
         .when_full(WhenFull::DropNewest)
         .open();
     let door: Door = Arc::new(RwLock::new(Some(sender)));
+    let component = health.component("log");
+    component.ok();
     let writer = std::thread::Builder::new()
         .name("log".into())
-        .spawn(move || write(receiver, &target))
+        .spawn(move || {
+            let mut written = write(receiver, &|line| target.put(line), &component);
+            written.failed += u64::from(!target.sync());
+            written
+        })
         .map_err(|source| LabError::File { path: path.clone(), source })?;
     let layer = fmt::layer()
         .json()
@@ -118,21 +129,42 @@ impl Target {
             Self::Stderr => io::stderr().write_all(line).is_ok(),
         }
     }
+
+    fn sync(&self) -> bool {
+        match self {
+            Self::File(file) => file.sync().is_ok(),
+            Self::Stderr => true,
+        }
+    }
 }
 
-fn write(mut lines: Receiver<Line>, target: &Target) -> Written {
+fn write(mut lines: Receiver<Line>, put: &dyn Fn(&[u8]) -> bool, health: &Component) -> Written {
     let mut written = Written::default();
+    let mut lost_at: Option<Instant> = None;
     while let Some(line) = lines.recv_blocking() {
-        written.failed += u64::from(!target.put(&line));
+        let dropped = lines.snapshot().counts.dropped_newest;
+        let failed = u64::from(!put(&line));
+        let lost = (dropped + failed).saturating_sub(written.dropped);
+        written.failed += failed;
+        written.dropped = dropped;
+        // Work goes on without the log: less well, and by everybody to be seen.
+        if lost > 0 {
+            lost_at = Some(Instant::now());
+            let text = format!(
+                "{dropped} lines dropped because they came too fast, {} writes failed",
+                written.failed
+            );
+            health.set(Condition::Degraded, text);
+        } else if lost_at.is_some_and(|at| at.elapsed() >= WELL_AFTER) {
+            lost_at = None;
+            health.ok();
+        }
     }
     let counts = lines.snapshot().counts;
     written.dropped = counts.dropped_newest;
     if written.dropped > 0 {
         let note = serde_json::json!({"level": "WARN", "target": "tide", "message": "lines dropped", "lines": written.dropped});
-        written.failed += u64::from(!target.put(format!("{note}\n").as_bytes()));
-    }
-    if let Target::File(file) = target {
-        written.failed += u64::from(file.sync().is_err());
+        written.failed += u64::from(!put(format!("{note}\n").as_bytes()));
     }
     written
 }
@@ -193,6 +225,21 @@ impl Drop for Event<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_lost_shows_in_health() {
+        let (sender, receiver) = ChannelConfig::new("test").items(2).when_full(WhenFull::DropNewest).open();
+        (0..3).for_each(|_| drop(sender.try_send(b"line\n".to_vec())));
+        drop(sender);
+        let health = Health::default();
+        let written = write(receiver, &|_| false, &health.component("log"));
+        assert_eq!((written.dropped, written.failed), (1, 3), "two lines and the word about the third");
+        let seen = &health.components()[0];
+        assert_eq!(seen.condition, Condition::Degraded);
+        assert!(health.is_ready(), "work goes on without it");
+        let told = seen.error.as_deref().unwrap_or_default();
+        assert!(told.contains("1 lines dropped") && told.contains("2 writes failed"), "{told}");
+    }
 
     #[test]
     fn levels_are_for_our_rooms_and_others_speak_when_something_is_wrong() {

@@ -17,6 +17,8 @@ mod term;
 mod watch;
 mod workspace;
 
+use springtide_lab::LabError;
+use springtide_runtime::observe::Observatory;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -27,10 +29,18 @@ fn main() -> ExitCode {
     // Or to confine a program, which it then becomes.
     springtide_sandbox::enter(std::env::args_os());
     exit::restore_sigpipe();
+    // Before anything else takes time: an unheard signal would end the process.
+    let seen = Observatory::new(args::command_line());
+    let signals = match interrupt::Signals::listen(&seen) {
+        Ok(signals) => signals,
+        Err(source) => {
+            return exit::finish(Err(LabError::File { path: "signal handler".into(), source }));
+        }
+    };
     match args::parse() {
-        Ok(cli) => match log::start(&cli) {
+        Ok(cli) => match log::start(&cli, seen.health()) {
             // The log ends after the command's last word.
-            Ok(_log) => exit::finish(commands::run(cli)),
+            Ok(_log) => exit::finish(commands::run(cli, seen, signals)),
             Err(error) => exit::finish(Err(error)),
         },
         Err(code) => code,

@@ -32,7 +32,7 @@ pub struct Display {
 }
 
 /// Prints text to stderr without tearing the display: above it on a terminal, at once elsewhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Speaker {
     /// What waits for the next drawing; none where nothing is redrawn.
     waiting: Option<Arc<Mutex<String>>>,
@@ -173,7 +173,7 @@ impl Screen {
                 }
                 None => paint.dim("idle"),
             };
-            lines.push(format!("  {} {text}", paint.dim(format!("worker {}", worker.worker + 1))));
+            lines.push(format!("  {} {text}", paint.dim(format!("worker {}", worker.worker))));
         }
         lines
     }

@@ -7,7 +7,10 @@ use springtide_lab::{
     python::{Interpreter, PythonEngine, PythonFacts, PythonLab},
 };
 use springtide_python::{Engine, Environment, Need, Workers, WorkersConfig, setup};
-use springtide_runtime::process::{Children, ChildrenConfig};
+use springtide_runtime::{
+    observe::{Component, Health},
+    process::{Children, ChildrenConfig},
+};
 use springtide_sandbox::{Sandbox, SandboxConfig, Tier};
 use std::{
     env,
@@ -24,16 +27,22 @@ pub struct Python {
     children: Arc<Children>,
     sandbox: Sandbox,
     environment: Environment,
+    health: Component,
 }
 
 impl Python {
-    /// Finds an interpreter and tries the sandbox.
-    pub fn find(args: &PythonArgs) -> Result<Self, LabError> {
-        Self::find_or(args, &|error| error)
+    /// Finds an interpreter and tries the sandbox. The process that starts children and the workers tell of
+    /// themselves in `health`.
+    pub fn find(args: &PythonArgs, health: &Health) -> Result<Self, LabError> {
+        Self::find_or(args, health, &|error| error)
     }
 
     /// The same; where there is no interpreter, the error is what `or` makes of it.
-    fn find_or(args: &PythonArgs, or: &dyn Fn(LabError) -> LabError) -> Result<Self, LabError> {
+    fn find_or(
+        args: &PythonArgs,
+        health: &Health,
+        or: &dyn Fn(LabError) -> LabError,
+    ) -> Result<Self, LabError> {
         let engine = engine_name(args.python_engine)?;
         if args.plots.is_some() && engine == "rust" {
             return Err(LabError::Usage(
@@ -44,10 +53,12 @@ impl Python {
         }
         let config = ChildrenConfig { at_once: CHILDREN_MAX, ..ChildrenConfig::default() };
         let children = Arc::new(Children::new(config).map_err(usage)?);
+        children.watch(health.component("children"));
         let environment = environment(&children, args).map_err(or)?;
         let least = if args.interpreter.allow_unsandboxed { Tier::None } else { Tier::Reduced };
         let sandbox = Sandbox::new(&children, SandboxConfig { least, ..SandboxConfig::default() });
-        Ok(Self { children, sandbox: sandbox.map_err(usage)?, environment })
+        let health = health.component("python workers");
+        Ok(Self { children, sandbox: sandbox.map_err(usage)?, environment, health })
     }
 
     /// Workers for an engine by its name, `rust` is ours, and the name of the rules it is to follow.
@@ -79,6 +90,7 @@ impl Python {
             environment: self.environment.clone(),
             engine,
             preload: preload.to_vec(),
+            health: Some(self.health.clone()),
         };
         Ok(PythonEngine {
             name: name.into(),
@@ -135,7 +147,8 @@ pub fn again(
     let engine = if facts.engine == "rust" { EngineArg::Rust } else { EngineArg::Original };
     let args = PythonArgs { interpreter: args.clone(), python_engine: Some(engine), ..PythonArgs::default() };
     let elsewhere = |error| LabError::Usage(format!("{error}{}", facts.made_with(None)));
-    let python = Python::find_or(&args, &elsewhere)?;
+    // One lab after another: what became of an earlier one says nothing about this process.
+    let python = Python::find_or(&args, &Health::default(), &elsewhere)?;
     let engine = python.engine(&facts.engine, &rules.name, &[])?;
     Ok(PythonLab { engines: vec![engine], verify: Vec::new(), plots: None })
 }

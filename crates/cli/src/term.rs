@@ -49,6 +49,11 @@ impl Term {
         Paint(self.color_err)
     }
 
+    /// Something that is wrong, on stderr, also when quiet.
+    pub fn warn(&self, text: &str) {
+        eprintln!("{} {}", self.err().yellow("warning:"), printable(text));
+    }
+
     /// A note on stderr, unless quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {

@@ -45,11 +45,16 @@ impl Workspace {
         self.root.join(MARK).join("cache")
     }
 
+    /// The ledger's file.
+    pub fn ledger_path(&self) -> PathBuf {
+        self.root.join(MARK).join("ledger.db")
+    }
+
     /// Opens the ledger, making the workspace's folder when it is not there.
     pub fn ledger(&self) -> Result<Ledger, LabError> {
         let folder = self.root.join(MARK);
         std::fs::create_dir_all(&folder).map_err(|source| LabError::File { path: folder.clone(), source })?;
-        Ledger::open(&folder.join("ledger.db"))
+        Ledger::open(&self.ledger_path())
     }
 
     /// Opens the ledger for a command that only reads it; none was made yet is an error with the remedy.
@@ -64,7 +69,7 @@ impl Workspace {
 
     /// Opens the ledger when there is one.
     pub fn ledger_if_there(&self) -> Result<Option<Ledger>, LabError> {
-        let file = self.root.join(MARK).join("ledger.db");
+        let file = self.ledger_path();
         file.is_file().then(|| Ledger::open(&file)).transpose()
     }
 }

@@ -1,43 +1,13 @@
 //! The program as a person runs it.
 
+#[path = "common/program.rs"]
+mod program;
+
+use program::{CROSS, bars, code, text, tide};
 use std::{
     io::{BufRead, BufReader},
-    path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
-
-fn tide(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tide"))
-        .args(args)
-        .current_dir(folder)
-        .env_remove("TIDE_WORKSPACE")
-        .output()
-        .expect("tide runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or(-1)
-}
-
-fn bars(folder: &Path, name: &str) {
-    let mut csv = String::from("time,open,high,low,close,volume\n");
-    let mut price = 100.0f64;
-    for i in 0..600i64 {
-        let next = price + ((i as f64) / 9.0).sin() * 1.5;
-        let (high, low) = (price.max(next) + 0.5, price.min(next) - 0.5);
-        csv.push_str(&format!("{},{price:.2},{high:.2},{low:.2},{next:.2},1\n", 1_672_531_200 + i * 900));
-        price = next;
-    }
-    std::fs::write(folder.join(name), csv).expect("writes");
-}
-
-const CROSS: &str = "//@version=5\nstrategy(\"Cross\", initial_capital = 10000)\nn = input.int(5, \"Fast\", minval = 2, maxval = 9)\n\
-                     if ta.crossover(ta.sma(close, n), ta.sma(close, 20))\n    strategy.entry(\"L\", strategy.long)\n\
-                     if ta.crossunder(ta.sma(close, n), ta.sma(close, 20))\n    strategy.close(\"L\")\n";
 
 #[test]
 fn the_demo_ends_with_a_report_and_the_next_command() {
@@ -188,6 +158,7 @@ fn a_running_batch_can_be_watched_and_stopped() {
     let run = at.join("run");
     let mut batch = Command::new(env!("CARGO_BIN_EXE_tide"))
         .args(["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--sweep", "Fast=2..99999", "-j", "1"])
+        .args(["--log-file", "tide.log", "--otlp", "http://127.0.0.1:1"])
         .current_dir(at)
         .env_remove("TIDE_WORKSPACE")
         .env("XDG_RUNTIME_DIR", &run)
@@ -218,6 +189,17 @@ fn a_running_batch_can_be_watched_and_stopped() {
     assert!(state["sections"]["process"]["memory_kib"].as_u64().is_some_and(|kib| kib > 1_000), "{state}");
     assert_eq!(state["sections"]["batch"]["planned"], 99_998);
     assert_eq!(code(&tasks(&["--pid", "1"])), 2, "no such process");
+    let health = tasks(&["--health"]);
+    let told: serde_json::Value = serde_json::from_slice(&health.stdout).expect("json");
+    let of = |name: &str| {
+        let all = told["components"].as_array().expect("components");
+        all.iter().find(|c| c["name"] == name).unwrap_or_else(|| panic!("no {name}: {told}"))
+    };
+    for name in ["ledger", "log", "scheduler"] {
+        assert!(of(name)["condition"] == "ok" && of(name)["since_ms"].is_u64(), "{told}");
+    }
+    // Of its collector a batch is not in need.
+    assert!(of("otlp")["condition"].is_string() && told["ready"] == true && code(&health) == 0, "{told}");
 
     let signal =
         |name: &str| assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
@@ -268,6 +250,15 @@ fn the_doctor_looks_at_everything_and_the_ledger_can_be_backed_up() {
     let broken = tide(at, &["doctor", "--json"]);
     assert_eq!(code(&broken), 1, "a broken ledger is an error");
     assert!(text(&broken.stdout).contains("tide ledger backup"), "{}", text(&broken.stdout));
+    // An empty file is no damaged one: nothing can be lost with it.
+    std::fs::write(&ledger, b"").expect("writes");
+    let empty = tide(at, &["doctor", "--json"]);
+    let told = text(&empty.stdout);
+    let told = told.lines().find(|line| line.contains("\"ledger\"")).expect("a finding");
+    assert!(
+        told.contains("warning") && told.contains("is empty") && told.contains("delete the file"),
+        "{told}"
+    );
     std::fs::copy(at.join("copy.db"), &ledger).expect("copies");
     let sound = tide(at, &["ledger", "check"]);
     assert!(text(&sound.stdout).contains("sound; 1 ok"), "{} {}", text(&sound.stdout), text(&sound.stderr));
@@ -356,6 +347,7 @@ fn runs_are_sent_as_spans_and_a_dead_collector_costs_nothing() {
     bars(at, "X-USD_15m.csv");
     std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
     let (url, bodies) = collector();
+    let url = url.replace("http://", "http://user:pa55word@");
     let batch = ["backtest", "cross.pine", "--data", "X-USD_15m.csv", "--sweep", "Fast=2..5", "--otlp", &url];
     let out = tide(at, &batch);
     assert!(code(&out) == 0 && !text(&out.stderr).contains("otlp"), "{}", text(&out.stderr));
@@ -365,6 +357,9 @@ fn runs_are_sent_as_spans_and_a_dead_collector_costs_nothing() {
         .collect();
     assert_eq!(spans.len(), 5, "four runs and their job");
     let root = spans.iter().find(|s| s["name"] == "job").expect("the job");
+    let told = root["attributes"].to_string();
+    assert!(told.contains("tide backtest cross.pine") && told.contains("[hidden]@127.0.0.1"), "{told}");
+    assert!(!told.contains("pa55word"), "{told}");
     for span in spans.iter().filter(|s| s["name"] != "job") {
         assert_eq!((&span["traceId"], &span["parentSpanId"]), (&root["traceId"], &root["spanId"]));
         let time = |key: &str| span[key].as_str().and_then(|t| t.parse::<u64>().ok()).expect("nanoseconds");

@@ -1,10 +1,16 @@
 //! Workers for as many threads as ask for one.
 
 use crate::{BarsImage, Ended, Engine, Environment, RunLimits, Work, Worker, WorkerError, wire::Message};
-use springtide_runtime::locks::{Mutex, lock};
-use springtide_runtime::process::Children;
+use springtide_runtime::{
+    locks::{Mutex, lock},
+    observe::{Component, Condition},
+    process::Children,
+};
 use springtide_sandbox::{Sandbox, Tier};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// What workers are made of.
 #[derive(Clone, Debug)]
@@ -16,6 +22,8 @@ pub struct WorkersConfig {
     pub engine: Engine,
     /// Modules to import beyond the usual ones.
     pub preload: Vec<String>,
+    /// Tells whether workers can be had.
+    pub health: Option<Component>,
 }
 
 /// Warm workers: one is started whenever a thread wants one and none is idle, and kept.
@@ -23,12 +31,14 @@ pub struct WorkersConfig {
 pub struct Workers {
     config: WorkersConfig,
     idle: Mutex<Vec<Worker>>,
+    /// Workers that live, idle or at work.
+    up: AtomicUsize,
 }
 
 impl Workers {
     /// None yet.
     pub fn new(config: WorkersConfig) -> Self {
-        Self { config, idle: Mutex::default() }
+        Self { config, idle: Mutex::default(), up: AtomicUsize::new(0) }
     }
 
     /// The Python that they work in.
@@ -57,8 +67,32 @@ impl Workers {
     }
 
     fn start(&self) -> Result<Worker, WorkerError> {
-        let WorkersConfig { children, sandbox, environment, engine, preload } = &self.config;
-        Worker::start(children, sandbox, environment, engine, preload)
+        let WorkersConfig { children, sandbox, environment, engine, preload, health } = &self.config;
+        let started = Worker::start(children, sandbox, environment, engine, preload);
+        match &started {
+            Ok(_) => {
+                self.up.fetch_add(1, Ordering::Relaxed);
+                health.iter().for_each(Component::ok);
+            }
+            Err(error) => self.tell_failure(&format!("no worker could be started: {error}")),
+        }
+        started
+    }
+
+    /// With other workers up the work goes on, less well.
+    fn tell_failure(&self, why: &str) {
+        let condition = match self.up.load(Ordering::Relaxed) {
+            0 => Condition::Failed,
+            _ => Condition::Degraded,
+        };
+        if let Some(component) = &self.config.health {
+            component.set(condition, why);
+        }
+    }
+
+    fn lose(&self, why: &str) {
+        self.up.fetch_sub(1, Ordering::Relaxed);
+        self.tell_failure(why);
     }
 
     fn put(&self, worker: Worker) {
@@ -82,10 +116,17 @@ impl Workers {
             Some(worker) => worker,
             None => self.start()?,
         };
-        let ended = worker.run(work, data, limits, stop, sink)?;
-        if worker.is_reusable_after(&ended) {
-            self.put(worker);
+        let ended = worker.run(work, data, limits, stop, sink);
+        match &ended {
+            Ok(ended) if worker.is_reusable_after(ended) => {
+                self.put(worker);
+                // Whatever became of another one: here is one that works.
+                self.config.health.iter().for_each(Component::ok);
+            }
+            // Nothing failed: a run left something behind, and goes with the worker.
+            Ok(_) => drop(self.up.fetch_sub(1, Ordering::Relaxed)),
+            Err(error) => self.lose(&format!("a worker was lost in {work}: {error}")),
         }
-        Ok(ended)
+        ended
     }
 }

@@ -4,7 +4,7 @@ use crate::BarsImage;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use springtide_domain::Params;
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 /// Which library answers to `import backtesting`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,16 @@ pub enum Work {
     Check(Vec<(String, String)>),
     /// Runs one.
     Run(Box<ScriptRequest>),
+}
+
+impl fmt::Display for Work {
+    /// `run sma_cross.py`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Check(scripts) => write!(f, "a look at {} scripts", scripts.len()),
+            Self::Run(script) => write!(f, "run {}", script.path),
+        }
+    }
 }
 
 impl Work {

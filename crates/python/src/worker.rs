@@ -18,7 +18,10 @@ use rustix::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use springtide_runtime::process::{ChildOptions, Children};
+use springtide_runtime::{
+    OutsideWait,
+    process::{ChildOptions, Children},
+};
 use springtide_sandbox::{Allowance, Cage, Confined, Job, Sandbox, SandboxError, Tier};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -225,7 +228,11 @@ impl Worker {
             known: HashSet::new(),
             runs: 0,
         };
-        match worker.answer(START_WALL)? {
+        let until = Instant::now().checked_add(START_WALL);
+        let waits = OutsideWait::begin("a Python worker to import what scripts need", until);
+        let answer = worker.answer(START_WALL)?;
+        drop(waits);
+        match answer {
             Answer::Ready(ready) if ready.errors.is_empty() => worker.ready = ready,
             Answer::Ready(ready) => return Err(WorkerError::Incomplete { errors: ready.errors }),
             Answer::Ended(_) => return Err(WorkerError::Died { why: "it spoke out of turn".into() }),
@@ -276,6 +283,8 @@ impl Worker {
             results_left: limits.results_bytes,
             broken: None,
         };
+        let until = Instant::now().checked_add(limits.wall.saturating_add(KILL_WALL));
+        let _waits = OutsideWait::begin(self.what(work), until);
         self.watch(watch, limits, stop, sink)
     }
 
@@ -348,6 +357,14 @@ impl Worker {
             dumped_core: word.status & 0x80 != 0,
             clean: word.clean,
         })
+    }
+
+    /// What whoever waits for a run waits for.
+    fn what(&mut self, work: &Work) -> String {
+        match self.confined.as_mut().and_then(|confined| confined.child().pid()) {
+            Some(pid) => format!("child {pid} of {work}"),
+            None => format!("the child of {work}"),
+        }
     }
 
     /// Whether it can do more after `ended`.

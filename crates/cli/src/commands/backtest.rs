@@ -6,10 +6,11 @@ use super::{
     rules::{find, find_library},
 };
 use crate::{
-    args::{BacktestArgs, PriorityArg},
+    args::{BacktestArgs, PriorityArg, command_line},
     commands::board::board,
     exit::{CommandResult, Ending},
-    interrupt, observe,
+    interrupt::Cancels,
+    observe,
     otlp::Exporter,
     output::{count, group, run_json, si},
     progress::{Display, seconds},
@@ -39,12 +40,43 @@ use springtide_lab::{
     sweep::{Axis, grid_for},
 };
 use springtide_runtime::locks::{Mutex, lock};
-use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority, observe::Observatory};
+use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
 use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Instant};
 
 /// Plans, runs, reports.
 pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
+    let command = command_line();
+    // First of all: a batch that runs for hours should not end with a slip of the pen.
+    let exporter =
+        args.otlp.as_deref().map(|url| Exporter::start(url, &command, context.seen.health())).transpose()?;
+    let _visible = observe::serve(context.term, &context.seen);
+    let mut flush = Flush { exporter: exporter.as_ref(), ..Flush::default() };
+    let ending = batch(context, args, command, &mut flush);
+    let Flush { stop, cancels, summary, .. } = flush;
+    if let Some(exporter) = exporter {
+        // Everything has been told; only spans are left, and an interruption ends the wait for them.
+        let _cancels = cancels.map_or_else(|| context.signals.cancels(&stop), Ok)?;
+        if let Some(problem) = exporter.finish(summary.as_ref(), &stop) {
+            context.term.warn(&format!("otlp: {problem}"));
+        }
+    }
+    ending
+}
+
+/// What the last delivery of spans needs of the batch.
+#[derive(Default)]
+struct Flush<'e> {
+    exporter: Option<&'e Exporter>,
+    /// Cancelled when somebody interrupts what comes after the batch.
+    stop: CancelToken,
+    cancels: Option<Cancels>,
+    summary: Option<BatchSummary>,
+}
+
+/// The batch itself, from the plan to the last word about it.
+fn batch(context: &Context, args: &BacktestArgs, command: String, flush: &mut Flush<'_>) -> CommandResult {
     let ledger = context.workspace.ledger()?;
+    ledger.database().watch(context.seen.health().component("ledger"));
     let pool = Pool::new(PoolConfig { workers: workers(args), name: "cpu".into(), ..PoolConfig::default() })
         .map_err(|e| LabError::Usage(e.to_string()))?;
     let plan = plan(context, args, &pool)?;
@@ -60,7 +92,10 @@ pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
         )));
     }
     tell_plan(context, &plan, planned);
-    let outcome = execute(context, args, &ledger, &plan, &pool)?;
+    let outcome = execute(context, args, command, &ledger, &plan, &pool, flush.exporter)?;
+    flush.summary = Some(outcome.summary.clone());
+    // From here to the end of the flush: closing the ledger takes time, too.
+    flush.cancels = flush.exporter.map(|_| context.signals.cancels(&flush.stop)).transpose()?;
     close(context, args, &ledger, &plan, &outcome)
 }
 
@@ -77,23 +112,21 @@ const KEPT_RUNS: usize = 200_000;
 fn execute(
     context: &Context,
     args: &BacktestArgs,
+    command: String,
     ledger: &Ledger,
     plan: &Plan,
     pool: &Pool,
+    exporter: Option<&Exporter>,
 ) -> Result<Executed, LabError> {
     let cancel = CancelToken::new();
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
-    let seen = Observatory::new(command.clone());
     let progress = Arc::new(Progress::default());
-    observe::show_batch(&seen, &progress);
-    let _control = observe::serve(context.term, &seen);
+    observe::show_batch(&context.seen, &progress);
     let sink = args.trades.as_deref().map(TradeSink::create).transpose()?.map(|s| Arc::new(Mutex::new(s)));
     let kept = Arc::new(Mutex::new(Vec::new()));
-    let exporter = args.otlp.as_deref().map(|url| Exporter::start(url, &command)).transpose()?;
     let log = args.log_runs.as_deref().map(RunLog::open).transpose()?.map(Arc::new);
     let on_run: OnRun = {
         let (kept, json, log) = (Arc::clone(&kept), args.json, log.clone());
-        let export = exporter.as_ref().map(Exporter::recorder);
+        let export = exporter.map(Exporter::recorder);
         Box::new(move |run: &RunRecord, reused: bool| {
             if let Some(log) = &log {
                 log.append(&run_json(run, reused));
@@ -137,15 +170,12 @@ fn execute(
     };
     let display = Display::start(context.term, Arc::clone(&progress), pool.registry())
         .map_err(|source| LabError::File { path: "progress".into(), source })?;
-    let _signals = interrupt::listen(&cancel, &seen, display.speaker())
-        .map_err(|source| LabError::File { path: "signal handler".into(), source })?;
+    let (_speaks, _cancels) =
+        (context.signals.speak_through(display.speaker()), context.signals.cancels(&cancel)?);
     let started = Instant::now();
     let summary = batch::run(plan, &options, pool, ledger, &cancel, &progress, on_run, on_output);
     let elapsed = started.elapsed();
     display.finish();
-    if let Some(problem) = exporter.and_then(|e| e.finish(summary.as_ref().ok())) {
-        context.term.note(&format!("{} {problem}", context.term.err().yellow("otlp:")));
-    }
     let summary = summary?;
     if let Some(sink) = sink {
         let path = lock(&sink).finish()?;
@@ -209,7 +239,6 @@ fn close(
         si(rate)
     ));
     if let Some(out) = &args.out {
-        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let title = format!(
             "{} on {}",
             count(plan.strategies.len() as u64, "strategy", "strategies"),
@@ -218,7 +247,7 @@ fn close(
         report_batch::write(
             out,
             &title,
-            &format!("tide {command}"),
+            &command_line(),
             iso(springtide_lab::ledger::now_ms()),
             runs,
             &args.sort,
@@ -410,7 +439,7 @@ fn python(
         return Ok(None);
     }
     let rules = library_rules(args)?;
-    let found = Python::find(&args.python)?;
+    let found = Python::find(&args.python, context.seen.health())?;
     if let Some(warning) = found.warning() {
         context.term.note(&format!("{} scripts: {warning}", context.term.err().yellow("warning:")));
     }
@@ -431,7 +460,7 @@ fn library_rules(args: &BacktestArgs) -> Result<Vec<&'static str>, LabError> {
 }
 
 fn workers(args: &BacktestArgs) -> usize {
-    args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn no_such_input(name: &str, strategies: &[(Arc<CompiledStrategy>, springtide_lab::sweep::Grid)]) -> String {
@@ -499,7 +528,9 @@ fn markets(context: &Context, args: &BacktestArgs) -> Result<Vec<Market>, LabErr
         .iter()
         .map(|name| match market::load(name, &store, &cache, &wanted, cut) {
             Ok(data) => Market::Ready(Arc::new(data)),
-            Err(error) => Market::Broken { name: stem(name), path: name.clone(), error: error.to_string() },
+            Err(error) => {
+                Market::Broken { name: data_name(name, &store), path: name.clone(), error: error.to_string() }
+            }
         })
         .collect();
     for market in &markets {
@@ -510,6 +541,14 @@ fn markets(context: &Context, args: &BacktestArgs) -> Result<Vec<Market>, LabErr
     Ok(markets)
 }
 
-fn stem(path: &str) -> String {
-    Path::new(path).file_stem().map_or_else(|| path.to_owned(), |s| s.to_string_lossy().into_owned())
+/// What a file that cannot be read is called: imported bars as they are named, `BTC-USD 15`.
+fn data_name(path: &str, store: &Path) -> String {
+    let file = Path::new(path);
+    let name = |part: Option<&std::ffi::OsStr>| part.map(|name| name.to_string_lossy().into_owned());
+    let stem = name(file.file_stem()).unwrap_or_else(|| path.to_owned());
+    let folder = file.parent().filter(|folder| folder.parent() == Some(store));
+    match name(folder.and_then(Path::file_name)) {
+        Some(symbol) => format!("{symbol} {stem}"),
+        None => stem,
+    }
 }

@@ -9,7 +9,6 @@ use crate::{
     table::{Cell, Column, render},
 };
 use springtide_lab::{LabError, ledger::now_ms, report::export};
-use springtide_runtime::observe::Observatory;
 use springtide_scenario::{
     Figures, Place, Programs, Report, Row, Scenario, ScenarioError, all, find,
     page::{self, number},
@@ -25,8 +24,7 @@ use std::{
 /// Measures the scenarios asked for; or, started by itself, plays one role of one scenario.
 pub fn run(context: &Context, args: &BenchArgs) -> CommandResult {
     if args.case.is_some() || args.serve {
-        let seen = Observatory::new(std::env::args().collect::<Vec<_>>().join(" "));
-        let _visible = observe::serve(context.term, &seen);
+        let _visible = observe::serve(context.term, &context.seen);
         return play(args).map(|()| Ending::Ok).map_err(failed);
     }
     let scenarios: Vec<&dyn Scenario> = match args.scenarios.as_slice() {
@@ -34,7 +32,7 @@ pub fn run(context: &Context, args: &BenchArgs) -> CommandResult {
         names => names.iter().filter_map(|n| find(n)).collect(),
     };
     let root = Root::new(args)?;
-    let plan = Plan { runs: args.runs.max(1), programs: programs(args)? };
+    let plan = Plan { runs: args.runs, programs: programs(args)? };
     let mut reports = Vec::new();
     for scenario in scenarios {
         let report = one(context, scenario, &root.path, &plan, args.scale).map_err(failed)?;

@@ -38,7 +38,8 @@ pub fn run(context: &Context, args: &CheckArgs) -> CommandResult {
 fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResult {
     let python = if files.iter().any(|f| StrategyKind::of(f) == Some(StrategyKind::Python)) {
         let args = PythonArgs { interpreter: args.interpreter.clone(), ..PythonArgs::default() };
-        Some(crate::python::Python::find(&args)?.lab(&args, &LIBRARIES[..1], std::iter::empty(), 1)?)
+        let found = crate::python::Python::find(&args, context.seen.health())?;
+        Some(found.lab(&args, &LIBRARIES[..1], std::iter::empty(), 1)?)
     } else {
         None
     };

@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> CommandResult {
         args.seed
     ));
     let report = folder.join("report.html");
-    let inner = Context { term: context.term, workspace };
+    let inner = Context { workspace, ..context.clone() };
     let ending = backtest::run(&inner, &arguments(&strategies, &report, args)?)?;
     next_step(context, folder, &report);
     Ok(ending)

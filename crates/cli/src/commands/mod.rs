@@ -22,21 +22,27 @@ mod top;
 use crate::{
     args::{Cli, Command},
     exit::CommandResult,
+    interrupt::Signals,
     term::Term,
     workspace::Workspace,
 };
+use springtide_runtime::observe::Observatory;
 
 /// What every command needs.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub term: Term,
     pub workspace: Workspace,
+    /// What this process shows of itself.
+    pub seen: Observatory,
+    pub signals: Signals,
 }
 
 /// Runs the command that was asked for.
-pub fn run(cli: Cli) -> CommandResult {
+pub fn run(cli: Cli, seen: Observatory, signals: Signals) -> CommandResult {
     let term = Term::detect(&cli);
-    let context = Context { term, workspace: Workspace::locate(cli.workspace.as_deref())? };
+    let workspace = Workspace::locate(cli.workspace.as_deref())?;
+    let context = Context { term, workspace, seen, signals };
     match cli.command {
         Command::Demo(args) => demo::run(&context, &args),
         Command::Backtest(args) => backtest::run(&context, &args),

@@ -1,5 +1,6 @@
-//! Reads durations and times from the command line.
+//! Reads durations, times and numbers from the command line.
 
+use springtide_runtime::WORKERS_MAX;
 use std::time::Duration;
 
 /// `500ms`, `30s`, `2m`, `1h`; bare numbers are seconds.
@@ -32,6 +33,27 @@ pub fn time_ms(text: &str) -> Result<i64, String> {
     let datetime: jiff::civil::DateTime = text.parse().map_err(|_| bad())?;
     let zoned = datetime.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| bad())?;
     Ok(zoned.timestamp().as_millisecond())
+}
+
+/// A number of worker threads.
+pub fn jobs(text: &str) -> Result<usize, String> {
+    match text.trim().parse::<usize>() {
+        Ok(jobs) if (1..=WORKERS_MAX).contains(&jobs) => Ok(jobs),
+        _ => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            Err(format!(
+                "a number of worker threads is 1 to {WORKERS_MAX}; leave it out for all {cores} cores"
+            ))
+        }
+    }
+}
+
+/// A part of some work, or a multiple of it.
+pub fn part(text: &str) -> Result<f64, String> {
+    match positive(text) {
+        Ok(part) if part > 0.0 => Ok(part),
+        _ => Err(format!("`{text}` is no number of more than 0")),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

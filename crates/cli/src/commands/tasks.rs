@@ -10,7 +10,7 @@ use crate::{
     table::{Cell, Column, render},
 };
 use springtide_lab::LabError;
-use springtide_runtime::observe::{Overview, PoolView, StallView};
+use springtide_runtime::observe::{Overview, PoolView, StallView, merge_metrics};
 use std::collections::BTreeMap;
 
 /// Lists processes, or prints what was asked for of each.
@@ -23,10 +23,12 @@ pub fn run(context: &Context, args: &TasksArgs) -> CommandResult {
     if args.health {
         return health(&processes);
     }
+    if args.metrics {
+        return metrics(&processes);
+    }
     let question = match () {
         () if args.dump => "tasks",
         () if args.json => "state",
-        () if args.metrics => "metrics",
         () => return list(context, &processes),
     };
     for process in &processes {
@@ -44,6 +46,14 @@ fn health(processes: &[Process]) -> CommandResult {
         println!("{answer}");
     }
     Ok(if ready { Ending::Ok } else { Ending::Failed })
+}
+
+/// One text of all processes, which a collector can read.
+fn metrics(processes: &[Process]) -> CommandResult {
+    let ask = |process: &Process| Ok((process.pid.to_string(), process.ask("metrics")?));
+    let texts: Vec<(String, String)> = processes.iter().map(ask).collect::<Result<_, LabError>>()?;
+    print!("{}", merge_metrics("pid", texts.iter().map(|(pid, text)| (pid.as_str(), text.as_str()))));
+    Ok(Ending::Ok)
 }
 
 fn list(context: &Context, processes: &[Process]) -> CommandResult {

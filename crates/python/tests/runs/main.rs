@@ -8,7 +8,17 @@ use springtide_domain::{OwnedBars, ParamValue};
 use springtide_python::{
     BarsImage, Fault, Finish, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRun, Shape, Work,
 };
-use std::time::Duration;
+use springtide_runtime::{
+    GroupOptions, Outcome, Pool, PoolConfig,
+    observe::{Condition, Observatory, Watchdog, WatchdogConfig},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use world::{CROSS, World, arrow, request};
 
 /// What a script came to.
@@ -250,4 +260,79 @@ fn time_output_and_early_ends_are_told() {
         &mut |_| {},
     );
     assert_eq!(asked.unwrap().finish, Finish::Stopped);
+}
+
+/// A worker of a pool that waits for its script is no stall, and shows what it waits for.
+#[test]
+fn whoever_waits_for_a_script_says_so_and_is_no_stall() {
+    let Some(world) = World::ready() else { return };
+    let world = Arc::new(world);
+    let seen = Observatory::new("a test");
+    let config = WatchdogConfig { threshold: Duration::from_millis(100), stacks: false };
+    let _watchdog = Watchdog::start(config, &seen).unwrap();
+    let pool = Pool::new(PoolConfig { workers: 1, name: "cpu".into(), ..PoolConfig::default() }).unwrap();
+    let group = pool.group(GroupOptions::default());
+    let inner = Arc::clone(&world);
+    group.spawn("slow on X", move |_| {
+        let script = format!("import time\ntime.sleep(1)\n{CROSS}");
+        came(&inner, &Work::Run(Box::new(request(&script))), &RunLimits::default()).good().trades.len()
+    });
+    let mut results = group.results();
+    let over = AtomicBool::new(false);
+    let (told, stalls) = std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let mut told = false;
+            while !over.load(Ordering::Relaxed) {
+                let tree = seen.tasks();
+                told |= tree.contains(", waiting for child ") && tree.contains(" of run ");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            (told, seen.stalls())
+        });
+        let ended = results.next();
+        over.store(true, Ordering::Relaxed);
+        assert!(matches!(ended, Some((_, Outcome::Done(trades))) if trades > 0), "{ended:?}");
+        looks.join().unwrap()
+    });
+    assert_eq!(stalls, []);
+    assert!(told, "nobody said what the worker waits for");
+}
+
+#[test]
+fn workers_tell_of_their_health() {
+    let Some(world) = World::ready() else { return };
+    let health = || world.health.components().remove(0);
+    assert!(health().condition == Condition::Starting && !world.health.is_ready());
+    run(&world, CROSS).good();
+    assert_eq!(health().condition, Condition::Ok);
+    // The server itself ends, which no script can do to it.
+    let mut below = vec![std::process::id()];
+    let mut at = 0;
+    while at < below.len() {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", below[at])).into_iter().flatten().flatten();
+        for task in tasks {
+            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            below.extend(text.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        at += 1;
+    }
+    // Whatever is called Python below this process, with all of its tree.
+    for pid in below.iter().skip(1) {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&command).contains("tide_server") {
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(*pid as i32).unwrap(),
+                rustix::process::Signal::KILL,
+            )
+            .unwrap();
+        }
+    }
+    let work = Work::Run(Box::new(request(CROSS)));
+    let lost = world.workers.run(&work, Some(&world.bars), &RunLimits::default(), &|| false, &mut |_| {});
+    assert!(lost.is_err(), "{lost:?}");
+    let seen = health();
+    assert_eq!(seen.condition, Condition::Failed, "{seen:?}");
+    assert!(seen.error.as_ref().is_some_and(|e| e.contains("a worker was lost")), "{seen:?}");
+    run(&world, CROSS).good();
+    assert!(health().condition == Condition::Ok && world.health.is_ready());
 }

@@ -3,7 +3,10 @@
 use springtide_domain::{OwnedBars, SymbolInfo, Timeframe};
 use springtide_io::BarMeta;
 use springtide_python::{ArrowBars, BarsImage, Engine, Environment, ScriptRequest, Workers, WorkersConfig};
-use springtide_runtime::process::{Children, ChildrenConfig, WardenProgram};
+use springtide_runtime::{
+    observe::Health,
+    process::{Children, ChildrenConfig, WardenProgram},
+};
 use springtide_sandbox::{LauncherProgram, Sandbox, SandboxConfig, Tier};
 use std::{
     path::{Path, PathBuf},
@@ -40,6 +43,7 @@ pub struct World {
     pub bars: BarsImage,
     pub csv: String,
     rows: usize,
+    pub health: Health,
 }
 
 impl World {
@@ -69,11 +73,18 @@ impl World {
         };
         let mut environment = environment(&children)?;
         environment.folders.extend(folder.map(Path::to_owned));
-        let config =
-            WorkersConfig { children, sandbox, environment, engine: Engine::Original, preload: Vec::new() };
+        let health = Health::default();
+        let config = WorkersConfig {
+            children,
+            sandbox,
+            environment,
+            engine: Engine::Original,
+            preload: Vec::new(),
+            health: Some(health.component("python workers")),
+        };
         let (bars, csv) = bars();
         let image = BarsImage::new("X-USD 15", arrow(&bars), Some(csv.as_bytes())).unwrap();
-        Some(Self { workers: Workers::new(config), bars: image, csv, rows: bars.close.len() })
+        Some(Self { workers: Workers::new(config), bars: image, csv, rows: bars.close.len(), health })
     }
 
     pub fn rows(&self) -> usize {

@@ -2,7 +2,9 @@
 
 use super::finding::Finding;
 use crate::{observe, output::group, workspace::Workspace};
+use springtide_io::db::DbError;
 use springtide_lab::{
+    LabError,
     ledger::{Ledger, now_ms},
     market,
 };
@@ -16,9 +18,20 @@ pub fn findings(workspace: &Workspace) -> Vec<Finding> {
 }
 
 fn ledger(workspace: &Workspace) -> Vec<Finding> {
+    let path = workspace.ledger_path();
+    if std::fs::metadata(&path).is_ok_and(|meta| meta.len() == 0) {
+        let detail = format!("{} is empty: it was begun and nothing was ever written to it", path.display());
+        let fix = "make room on its disk if that is full, then delete the file: nothing is lost, and the next `tide \
+                   backtest` makes a new one";
+        return vec![Finding::warning("ledger", detail, fix)];
+    }
     let ledger = match workspace.ledger_if_there() {
         Ok(Some(ledger)) => ledger,
         Ok(None) => return vec![Finding::info("ledger", "none yet: the first `tide backtest` makes it")],
+        Err(error @ LabError::Database(DbError::NoRoom { .. })) => {
+            let fix = "make room on its disk, or keep the workspace elsewhere: --workspace";
+            return vec![Finding::error("ledger", error.to_string(), fix)];
+        }
         Err(error) => {
             let fix = "put a backup in its place (`tide ledger backup` makes them), or move the file away";
             return vec![Finding::error("ledger", error.to_string(), fix)];

@@ -178,7 +178,9 @@ const HELP: &str = " q           quit              Esc    back: filter, view, qu
 
 fn help(frame: &mut Frame<'_>) {
     let area = frame.area();
-    let (width, height) = (64.min(area.width), 16.min(area.height));
+    let longest = HELP.lines().map(|line| line.chars().count()).max().unwrap_or(0) as u16;
+    // A space before the right border, as there is one behind the left.
+    let (width, height) = ((longest + 3).min(area.width), (HELP.lines().count() as u16 + 2).min(area.height));
     let at = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     frame.render_widget(Clear, at);
     frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Keys ")), at);
@@ -220,7 +222,18 @@ mod tests {
         model.view = View::Tasks;
         model.filter = "nothing of that name".into();
         assert!(!text(120, 40, &model).contains("fetch"));
+        // On a small screen, too, nothing that matters is hidden: what waits, every worker, and all of the help.
+        model.filter.clear();
+        model.view = View::Overview;
+        let small = text(70, 16, &model);
+        for want in ["cpu standard", "1,234", "cpu 0", "cpu 1", "Cross on X Fast=5", "ledger ok for"] {
+            assert!(small.contains(want), "{want} is missing:\n{small}");
+        }
         model.help = true;
+        let helped = text(70, 16, &model);
+        for line in HELP.lines() {
+            assert!(helped.contains(line.trim_end()), "{line} is cut:\n{helped}");
+        }
         // Small and tiny terminals must not panic.
         for view in View::ALL {
             model.view = view;

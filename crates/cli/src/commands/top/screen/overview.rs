@@ -13,7 +13,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::{Cell, Paragraph, Row, Table},
 };
-use springtide_runtime::observe::Condition;
+use springtide_runtime::observe::{ClassView, Condition};
 use std::time::Duration;
 
 /// Width from which times of tasks are shown, too.
@@ -23,25 +23,64 @@ const NARROW: u16 = 80;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
     let workers: usize = state.all.pools.values().map(|p| p.workers.len()).sum();
-    let classes = state.all.pools.len() * 4;
-    let tables = Layout::vertical([
-        Constraint::Length((classes as u16 + 2).min(area.height / 3)),
-        Constraint::Length((workers as u16 + 2).min(area.height / 4)),
-        Constraint::Min(4),
-        Constraint::Length(below(model, state)),
-    ]);
+    let classes = state.all.pools.values().flat_map(|p| &p.classes);
+    let busy = classes.clone().filter(|class| is_in_use(class)).count();
+    let rest_lines = rest_lines(model, state);
+    let parts = Parts::of(area.height, [classes.count(), busy, workers, rest_lines.len()].map(|n| n as u16));
+    let tables = Layout::vertical(parts.heights.map(Constraint::Length));
     let [queues_at, workers_at, tasks_at, rest_at] = tables.areas(area);
-    queues(frame, queues_at, model, state);
+    queues(frame, queues_at, model, state, parts.only_in_use);
     worker_table(frame, workers_at, model, state);
     tasks(frame, tasks_at, model);
-    rest(frame, rest_at, model, state);
+    rest(frame, rest_at, rest_lines);
 }
 
-fn queues(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
+/// Whether there is, or was, anything of a class.
+fn is_in_use(class: &ClassView) -> bool {
+    class.queued + class.done + class.failed + class.cancelled + class.timed_out + class.steps > 0
+        || class.busy_ms > 0.0
+}
+
+/// Lines of a table's title and head.
+const HEAD: u16 = 2;
+/// Most lines of the lowest part.
+const REST_MAX: u16 = 14;
+
+/// How the height is shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts {
+    /// Of queues, workers, tasks and the rest.
+    heights: [u16; 4],
+    /// There is no room for classes of which there is nothing.
+    only_in_use: bool,
+}
+
+impl Parts {
+    /// Classes in use and all workers come first; then the rest, and the list of tasks, which the workers show, too.
+    fn of(height: u16, [classes, in_use, workers, rest]: [u16; 4]) -> Self {
+        // The lowest part's title and two of its lines.
+        let spare = height.saturating_sub(3);
+        let only_in_use = classes + workers + 2 * HEAD > spare;
+        let rows = if only_in_use { in_use.max(1) } else { classes };
+        let queues = (rows + HEAD).min(height * 2 / 3);
+        let workers = (workers + HEAD).min(spare.saturating_sub(queues).max(height / 4));
+        let left = height.saturating_sub(queues + workers);
+        let rest = (rest + 1).min(REST_MAX).min(left.saturating_sub(HEAD + 1).max(3)).min(left);
+        let tasks = left - rest;
+        // A list without a line is none.
+        let (tasks, rest) = if tasks > HEAD { (tasks, rest) } else { (0, left) };
+        Self { heights: [queues, workers, tasks, rest], only_in_use }
+    }
+}
+
+fn queues(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State, only_in_use: bool) {
     let wide = area.width >= WIDE;
     let mut rows = Vec::new();
     for (name, pool) in &state.all.pools {
         for (k, class) in pool.classes.iter().enumerate() {
+            if only_in_use && !is_in_use(class) {
+                continue;
+            }
             let bad = class.failed + class.timed_out;
             let number = |n: u64| right(group(n as f64, 0));
             let mut cells = vec![
@@ -78,11 +117,18 @@ fn queues(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
 }
 
 fn worker_table(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
+    let room = usize::from(area.height.saturating_sub(HEAD));
     let mut rows = Vec::new();
     for (name, pool) in &state.all.pools {
         for worker in &pool.workers {
             let share = model.rates.worker.get(&(name.clone(), worker.worker)).copied().unwrap_or(0.0);
-            let doing = worker.running.last().map_or_else(|| "idle".into(), |t| t.label.clone());
+            let doing = worker.running.last().map_or_else(
+                || "idle".into(),
+                |task| match &task.waits_for {
+                    Some(what) => format!("{}, waiting for {what}", task.label),
+                    None => task.label.clone(),
+                },
+            );
             rows.push(Row::new([
                 Cell::new(match worker.reactor {
                     true => format!("{name} reactor"),
@@ -102,7 +148,11 @@ fn worker_table(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State)
     ];
     let head =
         Row::new([Cell::new("worker"), Cell::new("busy"), right("stolen"), Cell::new("  runs")]).style(DIM);
-    frame.render_widget(Table::new(rows, widths).header(head).block(titled("Workers")), area);
+    let title = match rows.len() {
+        all if all > room => format!("Workers: {room} of {all}, for want of room"),
+        _ => "Workers".into(),
+    };
+    frame.render_widget(Table::new(rows, widths).header(head).block(titled(title)), area);
 }
 
 fn tasks(frame: &mut Frame<'_>, area: Rect, model: &Model) {
@@ -127,13 +177,7 @@ fn tasks(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     frame.render_widget(table, area);
 }
 
-/// Lines of the lowest part.
-fn below(model: &Model, state: &State) -> u16 {
-    (rest_lines(model, state).len() as u16 + 1).min(14)
-}
-
-fn rest(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
-    let lines = rest_lines(model, state);
+fn rest(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>) {
     frame.render_widget(Paragraph::new(lines).block(titled("Health, limits and the slowest")), area);
 }
 
@@ -199,4 +243,27 @@ pub fn health(state: &State) -> Vec<Line<'static>> {
         lines.push(Line::from(spans));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_in_use_and_workers_have_their_lines_first() {
+        // Of 16 lines 13 are left for this.
+        let small = Parts::of(13, [4, 1, 2, 9]);
+        assert_eq!((small.heights, small.only_in_use), ([6, 4, 0, 3], false));
+        let smaller = Parts::of(13, [4, 1, 3, 9]);
+        assert_eq!((smaller.heights, smaller.only_in_use), ([3, 5, 0, 5], true));
+        let large = Parts::of(37, [4, 1, 2, 9]);
+        assert_eq!((large.heights, large.only_in_use), ([6, 4, 17, 10], false));
+        for height in 0..60 {
+            for workers in [0, 2, 40] {
+                let Parts { heights, .. } = Parts::of(height, [8, 3, workers, 9]);
+                assert!(heights.iter().sum::<u16>() <= height, "{height}: {heights:?}");
+                assert!(height < 12 || heights[1] >= workers.min(1) + HEAD, "{height}: {heights:?}");
+            }
+        }
+    }
 }
