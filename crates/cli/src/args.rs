@@ -310,12 +310,17 @@ pub enum DateOrderArg {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Files, folders, globs, or `https://` addresses of files. A download that broke off is continued the next time.
+    /// Files, folders, globs, or `https://` addresses of files, fetched at once. A download that broke off is
+    /// continued the next time; what has not changed is not fetched again.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// Let addresses lead to this machine and private networks.
     #[arg(long)]
     pub private: bool,
+    /// Give up on an address after this long, all attempts together. A silent server is given up sooner: 10 s to
+    /// connect, 30 s without an answer or without data, three attempts without progress.
+    #[arg(long, value_name = "TIME", default_value = "6h", value_parser = crate::commands::money::duration)]
+    pub timeout: std::time::Duration,
     /// Symbol name when the file's name does not tell (one file only).
     #[arg(long, value_name = "NAME")]
     pub symbol: Option<String>,

@@ -6,6 +6,7 @@ mod commands;
 mod exit;
 mod interrupt;
 mod log;
+mod net;
 mod observe;
 mod otlp;
 mod output;

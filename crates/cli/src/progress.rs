@@ -1,4 +1,4 @@
-//! The live display of a batch: redrawn in place on a terminal, plain lines elsewhere.
+//! The live display of what goes on: redrawn in place on a terminal, plain lines elsewhere.
 
 use crate::{
     output::si,
@@ -53,17 +53,31 @@ impl Speaker {
     }
 }
 
+/// What a display shows.
+pub trait Picture: Send + 'static {
+    /// The lines that are redrawn in place.
+    fn lines(&self) -> Vec<String>;
+
+    /// All of it in a plain line.
+    fn line(&self) -> String;
+}
+
 impl Display {
-    /// Starts drawing; with `--quiet` it stays silent.
+    /// Starts drawing a batch; with `--quiet` it stays silent.
     pub fn start(term: Term, progress: Arc<Progress>, registry: Registry) -> std::io::Result<Self> {
+        Self::of(term, Batch { term, progress, registry, started: Instant::now() })
+    }
+
+    /// Starts drawing; with `--quiet` it stays silent.
+    pub fn of(term: Term, picture: impl Picture) -> std::io::Result<Self> {
         let done = Arc::new((Mutex::new(false), Condvar::new()));
         let speaker = Speaker { waiting: term.live.then(Arc::default) };
         let (signal, spoken) = (Arc::clone(&done), speaker.clone());
         let thread = (!term.quiet)
             .then(|| {
-                std::thread::Builder::new().name("progress".into()).spawn(move || {
-                    draw(&Screen { term, progress, registry, spoken, started: Instant::now() }, &signal)
-                })
+                std::thread::Builder::new()
+                    .name("progress".into())
+                    .spawn(move || draw(&Screen { term, picture, spoken }, &signal))
             })
             .transpose()?;
         Ok(Self { done, speaker, thread })
@@ -95,15 +109,13 @@ impl Drop for Display {
     }
 }
 
-struct Screen {
+struct Screen<P> {
     term: Term,
-    progress: Arc<Progress>,
-    registry: Registry,
+    picture: P,
     spoken: Speaker,
-    started: Instant,
 }
 
-fn draw(screen: &Screen, signal: &(Mutex<bool>, Condvar)) {
+fn draw(screen: &Screen<impl Picture>, signal: &(Mutex<bool>, Condvar)) {
     let every = if screen.term.live { LIVE_EVERY } else { PLAIN_EVERY };
     let mut drawn = 0;
     let mut stop = lock(&signal.0);
@@ -116,7 +128,7 @@ fn draw(screen: &Screen, signal: &(Mutex<bool>, Condvar)) {
         if screen.term.live {
             drawn = screen.redraw(drawn);
         } else {
-            eprintln!("{}", screen.summary(false));
+            eprintln!("{}", screen.picture.line());
         }
     }
     if screen.term.live {
@@ -139,9 +151,9 @@ fn erase(lines: usize) {
     drop(result);
 }
 
-impl Screen {
+impl<P: Picture> Screen<P> {
     fn redraw(&self, before: usize) -> usize {
-        let (lines, spoken) = (self.lines(), self.spoken.take());
+        let (lines, spoken) = (self.picture.lines(), self.spoken.take());
         let mut err = std::io::stderr().lock();
         let result = (|| -> std::io::Result<()> {
             if before > 0 {
@@ -160,7 +172,17 @@ impl Screen {
         })();
         if result.is_ok() { lines.len() } else { 0 }
     }
+}
 
+/// A batch of runs.
+struct Batch {
+    term: Term,
+    progress: Arc<Progress>,
+    registry: Registry,
+    started: Instant,
+}
+
+impl Picture for Batch {
     fn lines(&self) -> Vec<String> {
         let paint = self.term.err();
         let mut lines = vec![self.bar(), self.summary(true)];
@@ -178,18 +200,15 @@ impl Screen {
         lines
     }
 
+    fn line(&self) -> String {
+        self.summary(false)
+    }
+}
+
+impl Batch {
     fn bar(&self) -> String {
         let planned = self.progress.planned.load(Ordering::Relaxed).max(1);
-        let share = (self.progress.done() as f64 / planned as f64).min(1.0);
-        let width = self.term.width.saturating_sub(8).min(72);
-        let full = (share * width as f64) as usize;
-        let paint = self.term.err();
-        format!(
-            "{}{} {:>3.0} %",
-            paint.green("━".repeat(full)),
-            paint.dim("─".repeat(width - full)),
-            share * 100.0
-        )
+        bar(self.term, self.progress.done() as f64 / planned as f64)
     }
 
     fn summary(&self, color: bool) -> String {
@@ -218,6 +237,20 @@ impl Screen {
             si(bars)
         )
     }
+}
+
+/// How much of something is done, as a line.
+pub fn bar(term: Term, share: f64) -> String {
+    let share = share.clamp(0.0, 1.0);
+    let width = term.width.saturating_sub(8).min(72);
+    let full = (share * width as f64) as usize;
+    let paint = term.err();
+    format!(
+        "{}{} {:>3.0} %",
+        paint.green("━".repeat(full)),
+        paint.dim("─".repeat(width - full)),
+        share * 100.0
+    )
 }
 
 /// `0.4 s`, `12 s`, `3 min 20 s`.

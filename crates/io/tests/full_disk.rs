@@ -9,6 +9,7 @@ use springtide_io::{
     BarMeta, ImportError,
     db::{Database, DbError, sqlx},
     files::{AppendOptions, Appender, FileError, Keep, replace},
+    http::{Cause, Client, ClientConfig, Request},
     write_bars,
 };
 use springtide_runtime::observe::Health;
@@ -80,8 +81,40 @@ fn on_a_small_disk() {
     replaced_files(&disk);
     appended_files(&disk);
     bar_files(&disk);
+    downloads(&disk);
     databases(&disk);
     new_databases(&disk);
+}
+
+/// A server that sends 8 MB, with a validator.
+fn downloads(disk: &Path) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listens");
+    let url = format!("http://{}/file.bin", listener.local_addr().expect("address"));
+    let serve = move || {
+        let (mut stream, _) = listener.accept().expect("accepts");
+        let mut lines = BufReader::new(stream.try_clone().expect("clones")).lines();
+        while lines.next().is_some_and(|line| line.is_ok_and(|l| !l.is_empty())) {}
+        let head = "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncontent-length: 8000000\r\n\r\n";
+        // The other side hangs up when its disk is full.
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![7; 8_000_000]));
+    };
+    let server = std::thread::Builder::new().spawn(serve).expect("starts");
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("starts");
+    let client = Client::new(ClientConfig::default()).expect("a client");
+    let path = disk.join("file.bin");
+    let error = tokio.block_on(client.download(Request::get(&url), &path)).expect_err("full");
+    let Cause::DiskFull { needs: Some(needs), .. } = error.cause() else { panic!("{error}") };
+    assert!((5_000_000..8_000_000).contains(needs), "{error}");
+    let text = error.to_string();
+    for word in ["the disk is full", "file.bin", "needs another", "are free", "free some space"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert_eq!(names(disk), ["file.bin.part", "file.bin.part.json"], "to be continued");
+    server.join().expect("ends");
+    for name in names(disk) {
+        fs::remove_file(disk.join(name)).expect("there");
+    }
 }
 
 fn replaced_files(disk: &Path) {

@@ -6,6 +6,7 @@ use crate::{
     exit::{CommandResult, Ending},
     output::group,
     table::{Cell, Column, render},
+    term::printable,
 };
 use springtide_lab::{
     LabError,
@@ -13,6 +14,7 @@ use springtide_lab::{
     paths::expand,
     report::export::iso,
 };
+use std::collections::BTreeSet;
 
 /// Dispatches the three.
 pub fn run(context: &Context, command: &DataCommand) -> CommandResult {
@@ -24,11 +26,18 @@ pub fn run(context: &Context, command: &DataCommand) -> CommandResult {
 }
 
 fn import(context: &Context, args: &ImportArgs) -> CommandResult {
-    let (named, fetched) = fetch::fetch(context, &args.files, args.private)?;
-    let files = expand(&named, &is_bar_file)?;
-    if args.symbol.is_some() && files.len() > 1 {
+    let (urls, local): (Vec<&String>, Vec<&String>) = args.files.iter().partition(|a| fetch::is_url(a));
+    let urls: BTreeSet<&str> = urls.into_iter().map(String::as_str).collect();
+    let local: Vec<String> = local.into_iter().cloned().collect();
+    let mut files = expand(&local, &is_bar_file)?;
+    if args.symbol.is_some() && files.len() + urls.len() > 1 {
         return Err(LabError::Usage("--symbol names one market: import its file alone".into()));
     }
+    let fetched = fetch::fetch(context, &urls, args)?;
+    for (url, why) in &fetched.failed {
+        tell_failure(context, args, url, why);
+    }
+    files.extend(fetched.files.iter().cloned());
     let options = ImportOptions {
         symbol: args.symbol.clone(),
         timeframe: args.timeframe,
@@ -43,7 +52,7 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
         }),
         ..ImportOptions::default()
     };
-    let mut failed = 0;
+    let mut failed = fetched.failed.len();
     for (file, result) in files.iter().zip(market::import(&files, &context.workspace.data(), &options)) {
         match result {
             Ok(report) => {
@@ -55,21 +64,26 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
             }
             Err(error) => {
                 failed += 1;
-                if args.json {
-                    println!(
-                        "{}",
-                        serde_json::json!({"source": file.display().to_string(), "error": error.to_string()})
-                    );
-                }
-                eprintln!("{} {error}", context.term.err().red("tide:"));
+                fetched.refused(file, &error);
+                tell_failure(context, args, &file.display().to_string(), &error.to_string());
             }
         }
     }
-    Ok(match (failed, files.len()) {
+    if !urls.is_empty() {
+        fetched.keep_to_room(context);
+    }
+    Ok(match (failed, files.len() + fetched.failed.len()) {
         (0, _) => Ending::Ok,
         (f, n) if f == n => Ending::Failed,
         _ => Ending::Partly,
     })
+}
+
+fn tell_failure(context: &Context, args: &ImportArgs, source: &str, why: &str) {
+    if args.json {
+        println!("{}", serde_json::json!({"source": source, "error": why}));
+    }
+    eprintln!("{} {}", context.term.err().red("tide:"), printable(why));
 }
 
 /// What was imported, and everything that was wrong or odd, a line each.

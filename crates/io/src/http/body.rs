@@ -2,7 +2,7 @@
 
 use super::{
     config::Deadlines,
-    decode::{Coding, DecodeError, Decoder},
+    decode::{Coding, DecodeError, Decoder, PIECE_MAX},
     error::{Cause, Phase},
     host::{Host, Lease},
     slots::Slot,
@@ -97,6 +97,11 @@ impl Reader {
         self.announced.filter(|_| self.decoder.is_none())
     }
 
+    /// Whether it is unpacked on its way: what is handed out is not what the server's ranges count.
+    pub(super) fn is_packed(&self) -> bool {
+        self.decoder.is_some()
+    }
+
     /// Bytes handed out so far.
     pub(super) fn handed(&self) -> u64 {
         self.handed
@@ -120,6 +125,7 @@ impl Reader {
                 Err(DecodeError::TooLarge) => {
                     return failed(Cause::TooLarge { limit: self.limit, packed: true });
                 }
+                Err(DecodeError::TooDense) => return failed(Cause::TooDense { limit: PIECE_MAX }),
                 Err(DecodeError::Broken(error)) => return failed(Cause::Coding(error.to_string())),
             };
             self.handed += plain.len() as u64;

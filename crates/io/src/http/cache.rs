@@ -185,21 +185,7 @@ impl Cache {
 
     /// Where the answer to a request would be.
     fn path(&self, request: &Request) -> Option<PathBuf> {
-        let mut hash = blake3::Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        part(request.url.as_ref().ok()?.as_str().as_bytes());
-        part(format!("{:?}", request.addresses).as_bytes());
-        let mut headers: Vec<_> =
-            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        headers.sort();
-        headers.into_iter().for_each(|(name, value)| {
-            part(name.as_bytes());
-            part(value);
-        });
-        let name = hash.finalize().to_hex();
+        let name = identity(request)?;
         Some(self.config.folder.join(&name[..2]).join(&name[2..]))
     }
 
@@ -309,13 +295,36 @@ impl Request {
     }
 }
 
+/// A name for what a request asks: of its URL, every header that the caller set and its address rule.
+pub(super) fn identity(request: &Request) -> Option<String> {
+    let mut hash = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(request.url.as_ref().ok()?.as_str().as_bytes());
+    part(format!("{:?}", request.addresses).as_bytes());
+    let mut headers: Vec<_> =
+        request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    headers.sort();
+    headers.into_iter().for_each(|(name, value)| {
+        part(name.as_bytes());
+        part(value);
+    });
+    Some(hash.finalize().to_hex().to_string())
+}
+
 fn worth_keeping(answer: &Answer, without_validator: bool) -> bool {
-    let forbids = answer
-        .header("cache-control")
+    answer.status == StatusCode::OK && may_keep(&answer.headers, without_validator)
+}
+
+/// Whether what came with these headers may be kept and can be asked about later.
+pub(super) fn may_keep(headers: &HeaderMap, without_validator: bool) -> bool {
+    let control = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok());
+    let forbids = control
         .is_some_and(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("no-store")));
-    let validator =
-        answer.headers.contains_key(header::ETAG) || answer.headers.contains_key(header::LAST_MODIFIED);
-    answer.status == StatusCode::OK && !forbids && (validator || without_validator)
+    let validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
+    !forbids && (validator || without_validator)
 }
 
 impl Head {

@@ -9,6 +9,7 @@ use super::{
     connections::Means,
     error::{Cause, HttpError, Phase, Place},
     exchange::{Exchange, Opened},
+    follow::FailedOnce,
     host::{Drivers, Host},
     request::Request,
     retries::failure_of,
@@ -17,6 +18,8 @@ use super::{
 use hyper::header::HeaderValue;
 use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::{
+    Label, Priority, exec,
+    exec::Named,
     limit::{GiveUp, Jitter, Retry, Verdict},
     observe,
     permit::{PermitConfig, Permits},
@@ -77,7 +80,7 @@ impl Client {
         let permits = permits.map_err(|error| ClientError(error.to_string()))?;
         let start = Instant::now();
         let inner = Inner {
-            means: Means { dialer: Arc::new(dialer), drivers: Drivers::default() },
+            means: Means { dialer: Arc::new(dialer), drivers: Drivers::new(config.scope.clone()) },
             cache,
             permits,
             agent,
@@ -132,9 +135,8 @@ impl Client {
             };
             let wait = call.failed(failed)?;
             waits(true);
-            sleep(wait).await;
+            call.rest(wait).await;
             waits(false);
-            call.begin();
         }
     }
 
@@ -151,8 +153,7 @@ impl Client {
                 Err(failed) => failed,
             };
             let wait = call.failed(failed)?;
-            sleep(wait).await;
-            call.begin();
+            call.rest(wait).await;
         }
     }
 }
@@ -160,6 +161,12 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.means.drivers.end();
     }
 }
 
@@ -201,10 +208,29 @@ pub(super) struct Call {
     pub(super) inner: Arc<Inner>,
     pub(super) request: Request,
     pub(super) clock: Clock,
+    pub(super) class: Priority,
+    pub(super) owner: u64,
+    /// How it is shown among those who wait at its host.
+    pub(super) label: Label,
+    pub(super) places: Places,
     retry: Retry,
     /// Where the last attempt went.
     pub(super) host: Option<Arc<Host>>,
     pub(super) timing: Timing,
+}
+
+/// What a task waits for, as the tree of tasks shows it. Empty outside of one, where nobody sees it.
+#[derive(Clone)]
+pub(super) struct Places {
+    pub(super) headers: Label,
+    pub(super) body: Label,
+}
+
+impl Places {
+    fn of(url: &str) -> Self {
+        let of = |what: &str| Label::from(Arc::<str>::from(format!("{what} {url}")));
+        Self { headers: of("headers of"), body: of("body of") }
+    }
 }
 
 /// A failed attempt, and the answer's headers where there were any.
@@ -230,10 +256,29 @@ impl Call {
             inner.now(),
             Some(inner.now() + clock.deadlines.total),
         );
-        Self { inner: Arc::clone(inner), request, clock, retry, host: None, timing: Timing::default() }
+        let asking = exec::asking();
+        let (class, owner) = asking.unwrap_or_default();
+        let places = match asking {
+            Some(_) => Places::of(&request.shown_url()),
+            None => Places { headers: "".into(), body: "".into() },
+        };
+        Self {
+            inner: Arc::clone(inner),
+            class: request.class.unwrap_or(class),
+            owner: request.owner.unwrap_or(owner),
+            label: request.shown_label(),
+            places,
+            request,
+            clock,
+            retry,
+            host: None,
+            timing: Timing::default(),
+        }
     }
 
-    pub(super) fn begin(&mut self) {
+    /// Rests between two attempts; then the next one begins.
+    pub(super) async fn rest(&mut self, wait: Duration) {
+        sleep(wait).named(format!("a rest before attempt {}", self.retry.attempt())).await;
         self.retry.begin(self.inner.now());
     }
 
@@ -259,7 +304,7 @@ impl Call {
         let opened = self.open().await?;
         let Opened { status, headers, url, mut reader } = opened;
         let began = Instant::now();
-        let body = reader.collect().await?;
+        let body = reader.collect().named(self.places.body.clone()).await?;
         self.timing.body = began.elapsed();
         let timing = self.finish_timing();
         let method = self.request.method.clone();
@@ -297,6 +342,15 @@ impl Call {
                 );
                 if let Some(host) = &self.host {
                     host.counts.retries.fetch_add(1, Relaxed);
+                }
+                if let (Some(follow), Some(last)) = (&self.request.follow, self.retry.past().last()) {
+                    follow.again(&FailedOnce {
+                        attempt: self.retry.past().len() as u32,
+                        phase: failed.phase,
+                        cause: &failed.cause,
+                        took: last.took,
+                        rest: wait,
+                    });
                 }
                 Ok(wait)
             }

@@ -2,6 +2,7 @@
 
 use super::{cache::CacheConfig, guard::AddressRule, resolve::Resolve};
 use springtide_runtime::{
+    exec::Scope,
     limit::{BreakerConfig, RateLimiter, RetryBudgetConfig, RetryConfig},
     permit::LimitConfig,
 };
@@ -83,6 +84,10 @@ pub struct ClientConfig {
     pub weights_per_minute: BTreeMap<String, u64>,
     /// Where answers are kept for conditional requests.
     pub cache: Option<CacheConfig>,
+    /// Where its connections and batches run as tasks, so that they are scheduled and seen like all others;
+    /// connections are driven in the high class, since all classes' requests go over them, batches in the class of
+    /// the task that asks. The client must end before the scope. Without one they are tasks of tokio's alone.
+    pub scope: Option<Scope>,
     /// Certificates (DER) of authorities trusted besides the usual ones.
     pub authorities: Vec<Vec<u8>>,
     /// How names become addresses; the system's way unless set.
@@ -112,6 +117,7 @@ impl Default for ClientConfig {
             limiter: None,
             weights_per_minute: BTreeMap::new(),
             cache: None,
+            scope: None,
             authorities: Vec::new(),
             resolver: None,
         }

@@ -278,7 +278,7 @@ impl Host {
         }
         let (handed, begins) = self.connections.stand(time);
         if begins {
-            means.drivers.run(begin(Arc::clone(self), means.clone()));
+            self.begin(means);
         }
         let handed = timeout_at(time.deadline + GRACE, handed).await;
         drop(alone);
@@ -306,7 +306,7 @@ impl Host {
         let missing = count.saturating_sub(self.connections.idle());
         let (told, begins) = self.connections.order_ahead(missing, time);
         if begins {
-            means.drivers.run(begin(Arc::clone(self), means.clone()));
+            self.begin(means);
         }
         let (mut made, mut failure) = (0, None);
         for told in told {
@@ -319,6 +319,14 @@ impl Host {
             Some(failure) if made == 0 => Err(failure),
             _ => Ok(count - missing + made),
         }
+    }
+}
+
+impl Host {
+    /// Begins what was ordered, in a task of its own.
+    fn begin(self: &Arc<Self>, means: &Means) {
+        let label = format!("connections to {}", self.name);
+        means.drivers.run(label.into(), begin(Arc::clone(self), means.clone()));
     }
 }
 
@@ -335,9 +343,9 @@ async fn begin(host: Arc<Host>, means: Means) {
                 Whom::Place(number) => (Some(number), None),
                 Whom::Later(tell) => (None, Some(tell)),
             };
-            means
-                .drivers
-                .run(make(Order { host: Arc::clone(&host), means: means.clone(), place, tell }, time));
+            let label = format!("connecting to {}", host.name);
+            let order = Order { host: Arc::clone(&host), means: means.clone(), place, tell };
+            means.drivers.run(label.into(), make(order, time));
         }
         yield_now().await;
     }
@@ -406,7 +414,7 @@ impl Order {
         let begins = state.begins();
         drop(state);
         if begins {
-            self.means.drivers.run(begin(Arc::clone(&self.host), self.means.clone()));
+            self.host.begin(&self.means);
         }
         done
     }
@@ -433,7 +441,7 @@ async fn connect(host: &Host, means: &Means, Time { deadline, limit }: Time) -> 
             .handshake(io)
             .await
             .map_err(transport)?;
-        drive(&means.drivers, connection, open);
+        drive(host, means, connection, open);
         Ok(Sender::Shared(sender))
     } else {
         host.plain.store(true, Relaxed);
@@ -442,17 +450,17 @@ async fn connect(host: &Host, means: &Means, Time { deadline, limit }: Time) -> 
             .handshake(io)
             .await
             .map_err(transport)?;
-        drive(&means.drivers, connection, open);
+        drive(host, means, connection, open);
         Ok(Sender::Own(sender))
     }
 }
 
 /// Runs a connection until it ends. Its error reaches whoever waits for an answer on it.
-fn drive<T, E>(drivers: &Drivers, connection: T, open: Open)
+fn drive<T, E>(host: &Host, means: &Means, connection: T, open: Open)
 where
     T: Future<Output = Result<(), E>> + Send + 'static,
 {
-    drivers.run(async move {
+    means.drivers.run(format!("connection to {}", host.name).into(), async move {
         let _ = connection.await;
         drop(open);
     });

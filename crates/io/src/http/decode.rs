@@ -35,7 +35,7 @@ impl Coding {
 pub(super) const ACCEPTED: &str = "gzip, br, zstd";
 
 /// Most that one piece of a body, as it comes off the wire (some 16 KiB), may unpack to.
-const PIECE_MAX: u64 = 32 << 20;
+pub(super) const PIECE_MAX: u64 = 32 << 20;
 /// Largest window a Zstandard body may ask for, as RFC 9659 has it.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
@@ -44,6 +44,8 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 pub(super) enum DecodeError {
     /// It is larger than allowed.
     TooLarge,
+    /// A piece of it grows beyond [`PIECE_MAX`].
+    TooDense,
     /// It is not what it says it is.
     Broken(io::Error),
 }
@@ -53,19 +55,23 @@ struct Sink {
     bytes: Vec<u8>,
     /// Bytes that may still come in all.
     left: u64,
-    full: bool,
+    /// The limit that was struck.
+    struck: Option<DecodeError>,
 }
 
 impl Sink {
-    fn room(&self) -> u64 {
-        self.left.min(PIECE_MAX - self.bytes.len() as u64)
+    fn limit_struck(&self, piece: u64) -> Option<DecodeError> {
+        if piece > self.left {
+            return Some(DecodeError::TooLarge);
+        }
+        (piece > PIECE_MAX - self.bytes.len() as u64).then_some(DecodeError::TooDense)
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        if piece.len() as u64 > self.room() {
-            self.full = true;
+        if let Some(limit) = self.limit_struck(piece.len() as u64) {
+            self.struck = Some(limit);
             return Err(io::Error::other("larger than allowed"));
         }
         self.left -= piece.len() as u64;
@@ -94,7 +100,7 @@ enum Engine {
 impl Decoder {
     /// Unpacks to `limit` bytes at most.
     pub(super) fn new(coding: Coding, limit: u64) -> io::Result<Self> {
-        let sink = Sink { bytes: Vec::new(), left: limit, full: false };
+        let sink = Sink { bytes: Vec::new(), left: limit, struck: None };
         let engine = match coding {
             Coding::Gzip => Engine::Gzip(Box::new(flate2::write::MultiGzDecoder::new(sink))),
             // "deflate" is the zlib format (RFC 9110, 8.4.1.2).
@@ -142,8 +148,7 @@ impl Decoder {
         };
         match result {
             Ok(()) => Ok(std::mem::take(&mut sink.bytes).into()),
-            Err(_) if sink.full => Err(DecodeError::TooLarge),
-            Err(error) => Err(DecodeError::Broken(error)),
+            Err(error) => Err(sink.struck.take().unwrap_or(DecodeError::Broken(error))),
         }
     }
 }
@@ -272,7 +277,7 @@ mod tests {
             assert!(matches!(error, DecodeError::TooLarge), "{error:?}");
             let mut decoder = Decoder::new(coding, u64::MAX).unwrap();
             let error = decoder.push(&bomb).unwrap_err();
-            assert!(matches!(error, DecodeError::TooLarge), "one piece: {error:?}");
+            assert!(matches!(error, DecodeError::TooDense), "one piece: {error:?}");
         }
     }
 }

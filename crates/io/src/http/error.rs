@@ -3,6 +3,7 @@
 use super::guard::AddressKind;
 use bytes::Bytes;
 use hyper::StatusCode;
+use jiff::Timestamp;
 use springtide_runtime::{
     limit::{GiveUp, LimitError},
     permit::PermitError,
@@ -110,6 +111,14 @@ pub enum Cause {
         #[from]
         LimitError,
     ),
+    /// The other side asked not to be asked for longer than this request may wait.
+    #[error("`{key}` asks not to be asked again before {}", clock(*.until))]
+    Paused {
+        /// What is limited together: the host, unless the request says otherwise.
+        key: std::sync::Arc<str>,
+        /// Until when.
+        until: Timestamp,
+    },
     /// Too many requests wait already.
     #[error(transparent)]
     Permit(
@@ -145,6 +154,15 @@ pub enum Cause {
         /// It came compressed and grew beyond it.
         packed: bool,
     },
+    /// A piece of the body grows too much as it is unpacked.
+    #[error(
+        "a single piece of the packed body unpacks to more than {limit} bytes, as a compression bomb does; the server has to send it \
+         unpacked"
+    )]
+    TooDense {
+        /// What a piece may unpack to, whatever the body may.
+        limit: u64,
+    },
     /// The body is not in the coding it claims.
     #[error("the body cannot be unpacked: {0}")]
     Coding(
@@ -179,6 +197,42 @@ pub enum Cause {
         /// The operating system's word.
         error: std::io::Error,
     },
+    /// No room for the file.
+    #[error("{}", full(.path, *.needs, *.free))]
+    DiskFull {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Bytes that are still to come, where that is known.
+        needs: Option<u64>,
+        /// Bytes that are free there, where the system tells.
+        free: Option<u64>,
+    },
+    /// Somebody else writes the file, until the request's deadline.
+    #[error("{path} is being written by another download: wait for that, or end it")]
+    Busy {
+        /// The file.
+        path: std::path::PathBuf,
+    },
+    /// The scope in which it ran was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+fn full(path: &std::path::Path, needs: Option<u64>, free: Option<u64>) -> String {
+    let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let needs = needs.map_or_else(|| "more bytes".into(), |needs| format!("another {}", mb(needs)));
+    let free = free.map_or_else(String::new, |free| format!(", {} are free", mb(free)));
+    format!("the disk is full: {} needs {needs}{free}; free some space and try again", path.display())
+}
+
+/// When `wait` will be over.
+pub(super) fn after(wait: Duration) -> Timestamp {
+    let wait = jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::MAX);
+    Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+fn clock(at: Timestamp) -> impl fmt::Display {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC")
 }
 
 /// An error with the errors below it: the HTTP library keeps the reason there.
@@ -218,6 +272,8 @@ struct Inner {
     elapsed: Duration,
     cause: Cause,
     gave_up: Option<GiveUp>,
+    /// When the other side wants to be asked again, where that is too long to wait.
+    come_back: Option<Timestamp>,
 }
 
 /// Where an error is: filled in as it rises.
@@ -234,7 +290,24 @@ pub(super) struct Place {
 impl HttpError {
     pub(super) fn new(place: Place, phase: Phase, cause: Cause) -> Self {
         let Place { method, url, host, attempt, elapsed, gave_up } = place;
-        Self(Box::new(Inner { method, url, host, attempt, phase, elapsed, cause, gave_up }))
+        let come_back = match gave_up {
+            Some(GiveUp::AskedTooLong(wait)) => Some(after(wait)),
+            _ => None,
+        };
+        Self(Box::new(Inner { method, url, host, attempt, phase, elapsed, cause, gave_up, come_back }))
+    }
+
+    /// Of a request that was not made, or not to its end, since the scope for it was cancelled.
+    pub(super) fn cancelled() -> Self {
+        let place = Place {
+            method: "a request".into(),
+            url: "of a batch".into(),
+            host: String::new(),
+            attempt: 0,
+            elapsed: Duration::ZERO,
+            gave_up: None,
+        };
+        Self::new(place, Phase::Queue, Cause::Cancelled)
     }
 
     /// Host and port.
@@ -291,11 +364,15 @@ impl HttpError {
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { method, url, attempt, phase, elapsed, cause, gave_up, .. } = &*self.0;
+        let Inner { method, url, attempt, phase, elapsed, cause, gave_up, come_back, .. } = &*self.0;
         write!(f, "{method} {url}: {phase}: {cause}")?;
         let elapsed = elapsed.as_secs_f64();
+        if let Some(at) = come_back {
+            let at = clock(*at);
+            return write!(f, " (attempt {attempt}, {elapsed:.3} s; asks not to be asked again before {at})");
+        }
         match gave_up {
-            Some(why) if *attempt > 1 => write!(f, " (attempt {attempt}, {elapsed:.3} s; {why})"),
+            Some(why) if *attempt > 1 => write!(f, " (attempt {attempt}, {elapsed:.3} s in all; {why})"),
             _ => write!(f, " (attempt {attempt}, {elapsed:.3} s)"),
         }
     }

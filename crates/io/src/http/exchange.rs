@@ -6,7 +6,7 @@ use super::{
     connect::Origin,
     connections::Time,
     decode::{ACCEPTED, Coding},
-    error::{Cause, Phase},
+    error::{Cause, Phase, after},
     host::{Host, Lease, Payload, Unanswered, Watch},
     redact,
     slots::Slot,
@@ -23,7 +23,8 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 use springtide_runtime::locks::lock;
 use springtide_runtime::{
-    limit::{Ask, Feedback, Outcome},
+    exec::Named,
+    limit::{Ask, Feedback, Outcome, PauseReason},
     permit::Verdict,
 };
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -114,19 +115,26 @@ impl<'a> Exchange<'a> {
         if let Some(limiter) = &call.inner.config.limiter {
             let request = &call.request;
             let key = request.limit_key.as_ref().unwrap_or(&host.name);
+            // What others were told to wait for longer than this request may: no reason to wait for it in vain.
+            let patience = request.retry.unwrap_or(call.inner.config.retry).retry_after_max;
+            if let Some((left, why)) = limiter.paused(key)
+                && why != PauseReason::Guessed
+                && left > patience
+            {
+                return Err(queue(Cause::Paused { key: Arc::clone(key), until: after(left) }));
+            }
             let ask = Ask {
                 key: Arc::clone(key),
-                class: request.class,
-                owner: request.owner,
-                label: request.label.clone().unwrap_or_else(|| Arc::clone(&host.name).into()),
+                class: call.class,
+                owner: call.owner,
+                label: call.label.clone(),
                 cost: request.cost,
             };
-            limiter.acquire_before(ask, call.clock.end).await.map_err(|error| queue(error.into()))?;
+            let grant = limiter.acquire_before(ask, call.clock.end).named(host.waits.rate.clone());
+            grant.await.map_err(|error| queue(error.into()))?;
         }
-        let request = &call.request;
-        let take =
-            Slot::take(&call.inner.permits, &host.name, request.class, request.owner, request.label.as_ref());
-        let slot = match timeout_at(call.clock.end, take).await {
+        let take = Slot::take(&call.inner.permits, &host.name, call.class, call.owner, call.label.clone());
+        let slot = match timeout_at(call.clock.end, take).named(host.waits.place.clone()).await {
             Ok(slot) => slot.map_err(queue)?,
             Err(_) => return Err(queue(Cause::Deadline(call.clock.deadlines.total))),
         };
@@ -151,7 +159,7 @@ impl<'a> Exchange<'a> {
                 let request = hop.request(host, lease.is_http2());
                 lease.send(request).await
             });
-            let Unanswered { error, unsent } = match exchanged.await {
+            let Unanswered { error, unsent } = match exchanged.named(call.places.headers.clone()).await {
                 Ok(Ok(response)) => {
                     call.timing.headers = began.elapsed();
                     return Ok((response, lease));
@@ -176,7 +184,7 @@ impl<'a> Exchange<'a> {
         let limit = call.clock.deadlines.connect;
         let began = Instant::now();
         let time = Time { deadline: call.clock.within(limit), limit };
-        let leased = host.lease(&call.inner.means, time, fresh).await;
+        let leased = host.lease(&call.inner.means, time, fresh).named(host.waits.connection.clone()).await;
         let lease = leased.map_err(|(phase, cause)| match cause {
             Cause::Timeout { what, limit } => (phase, call.clock.late(what, limit)),
             cause => (phase, cause),
@@ -212,8 +220,8 @@ impl<'a> Exchange<'a> {
         self.hear(host, parts.status, &parts.headers);
         let call = &*self.call;
         let named = parts.headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("(not text)"));
-        // Only what was asked for is unpacked; who asks for bytes as they are gets them.
-        let coding = if call.inner.config.unpack && !hop.headers.contains_key(header::RANGE) {
+        // A range is a part of the packed bytes, which cannot be unpacked alone.
+        let coding = if call.inner.config.unpack && parts.status != StatusCode::PARTIAL_CONTENT {
             Coding::parse(named).map_err(|other| {
                 (Phase::Headers, Cause::Coding(format!("`{other}` is not among {ACCEPTED}, deflate")))
             })?

@@ -9,8 +9,12 @@ use super::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, client::conn::TrySendError, header::HeaderValue};
-use springtide_runtime::limit::{Admission, Breaker, Epoch, Outcome, RetryBudget};
-use springtide_runtime::locks::{Mutex, lock};
+use springtide_runtime::{
+    Label, Priority,
+    exec::{Scope, Task},
+    limit::{Admission, Breaker, Epoch, Outcome, RetryBudget},
+    locks::{Mutex, lock},
+};
 use std::{
     sync::{
         Arc,
@@ -24,20 +28,78 @@ use tokio::task::JoinSet;
 pub(super) type Payload = Full<Bytes>;
 
 /// The tasks that make and drive connections: they end with the client.
-#[derive(Clone, Default)]
-pub(super) struct Drivers(Arc<Mutex<JoinSet<()>>>);
+#[derive(Clone)]
+pub(super) struct Drivers(Arc<Crew>);
+
+/// None once it has ended.
+enum Crew {
+    Tokio(Mutex<Option<JoinSet<()>>>),
+    /// Dropping the handles ends the tasks; a panic of one is the scope's.
+    Scope(Scope, Mutex<Option<Vec<Task<()>>>>),
+}
 
 impl Drivers {
-    pub(super) fn run(&self, future: impl Future<Output = ()> + Send + 'static) {
-        let mut set = lock(&self.0);
-        while set.try_join_next().is_some() {}
-        set.spawn(future);
+    pub(super) fn new(scope: Option<Scope>) -> Self {
+        Self(Arc::new(match scope {
+            Some(scope) => Crew::Scope(scope, Mutex::new(Some(Vec::new()))),
+            None => Crew::Tokio(Mutex::new(Some(JoinSet::new()))),
+        }))
+    }
+
+    pub(super) fn run(&self, label: Label, future: impl Future<Output = ()> + Send + 'static) {
+        match &*self.0 {
+            Crew::Tokio(set) => {
+                let mut set = lock(set);
+                let Some(set) = &mut *set else { return };
+                while set.try_join_next().is_some() {}
+                set.spawn(future);
+            }
+            Crew::Scope(scope, tasks) => {
+                // Neither begins nor ends under the lock: in a cancelled scope a task is dropped where it is
+                // spawned, and a panic that is found in an ended one cancels the scope.
+                let task = scope.spawn(Priority::High, label, None, future);
+                let mut tasks = lock(tasks);
+                let Some(live) = &mut *tasks else { return };
+                let ended: Vec<_> = live.extract_if(.., |task| task.is_ended()).collect();
+                live.push(task);
+                drop(tasks);
+                drop(ended);
+            }
+        }
+    }
+
+    /// Ends all of them. They hold on to each other, so that nobody else would.
+    pub(super) fn end(&self) {
+        match &*self.0 {
+            Crew::Tokio(set) => {
+                let set = lock(set).take();
+                drop(set);
+            }
+            Crew::Scope(_, tasks) => {
+                let tasks = lock(tasks).take();
+                drop(tasks);
+            }
+        }
     }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Drivers {
     fn execute(&self, future: F) {
-        self.run(future);
+        self.run("a stream of HTTP/2".into(), future);
+    }
+}
+
+/// What a task waits for at a host, as the tree of tasks shows it.
+pub(super) struct Waits {
+    pub(super) rate: Label,
+    pub(super) place: Label,
+    pub(super) connection: Label,
+}
+
+impl Waits {
+    fn of(host: &str) -> Self {
+        let of = |what: &str| Label::from(Arc::<str>::from(format!("{what} {host}")));
+        Self { rate: of("the rate limit of"), place: of("a permit for"), connection: of("a connection to") }
     }
 }
 
@@ -62,6 +124,7 @@ pub(super) struct Host {
     pub(super) origin: Origin,
     /// Host and port, as shown.
     pub(super) name: Arc<str>,
+    pub(super) waits: Waits,
     pub(super) authority: HeaderValue,
     pub(super) budget: Mutex<RetryBudget>,
     pub(super) breaker: Option<Mutex<Breaker>>,
@@ -80,8 +143,10 @@ impl Host {
             .map_err(|_| Cause::BadRequest("the URL's host cannot stand in a header".into()))?;
         // Without TLS and without being told so, nobody speaks HTTP/2.
         let plain = !origin.tls && config.version != super::config::Version::Http2;
+        let name: Arc<str> = format!("{}:{}", origin.host, origin.port).into();
         Ok(Self {
-            name: format!("{}:{}", origin.host, origin.port).into(),
+            waits: Waits::of(&name),
+            name,
             authority: value,
             budget: Mutex::new(RetryBudget::new(config.retry_budget)),
             breaker: config.breaker.map(|breaker| Mutex::new(Breaker::new(breaker))),

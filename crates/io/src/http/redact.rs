@@ -71,8 +71,28 @@ impl fmt::Display for Shown<'_> {
         if let Some(port) = url.port() {
             write!(f, ":{port}")?;
         }
-        f.write_str(url.path())?;
-        let Some(query) = url.query() else { return Ok(()) };
+        write!(f, "{}", path(url))
+    }
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// Path and query of a URL as they may be shown.
+pub(super) fn path(url: &Url) -> ShownPath<'_> {
+    ShownPath(url)
+}
+
+/// See [`path`].
+pub(super) struct ShownPath<'a>(&'a Url);
+
+impl fmt::Display for ShownPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.path())?;
+        let Some(query) = self.0.query() else { return Ok(()) };
         for (n, pair) in query.split('&').enumerate() {
             f.write_str(if n == 0 { "?" } else { "&" })?;
             match pair.split_once('=') {
@@ -81,12 +101,6 @@ impl fmt::Display for Shown<'_> {
             }
         }
         Ok(())
-    }
-}
-
-impl fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{self}\"")
     }
 }
 

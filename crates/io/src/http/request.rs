@@ -1,6 +1,8 @@
 //! A request as the caller describes it.
 
-use super::{cache::CacheUse, config::Deadlines, connect::Origin, guard::AddressRule, redact};
+use super::{
+    cache::CacheUse, config::Deadlines, connect::Origin, follow::Follow, guard::AddressRule, redact,
+};
 use bytes::Bytes;
 use hyper::{
     Method,
@@ -30,8 +32,8 @@ pub struct Request {
     pub(crate) url: Result<Url, String>,
     pub(crate) headers: HeaderMap,
     pub(super) body: Bytes,
-    pub(super) class: Priority,
-    pub(super) owner: u64,
+    pub(super) class: Option<Priority>,
+    pub(super) owner: Option<u64>,
     pub(super) label: Option<Label>,
     pub(super) limit_key: Option<Arc<str>>,
     pub(super) cost: Cost,
@@ -42,6 +44,7 @@ pub struct Request {
     pub(crate) addresses: Option<AddressRule>,
     pub(super) body_max: Option<u64>,
     pub(super) cache: CacheUse,
+    pub(super) follow: Option<Arc<dyn Follow>>,
     /// First thing wrong with it.
     pub(crate) problem: Option<String>,
 }
@@ -58,8 +61,8 @@ impl Request {
             url,
             headers: HeaderMap::new(),
             body: Bytes::new(),
-            class: Priority::default(),
-            owner: 0,
+            class: None,
+            owner: None,
             label: None,
             limit_key: None,
             cost: Cost::REQUEST,
@@ -70,6 +73,7 @@ impl Request {
             addresses: None,
             body_max: None,
             cache: CacheUse::Off,
+            follow: None,
             problem: None,
         }
     }
@@ -133,21 +137,22 @@ impl Request {
         self
     }
 
-    /// Class of the work, for the order in which requests wait. Standard unless set.
+    /// Class of the work, for the order in which requests wait. Unless set it is that of the task which sends the
+    /// request, and standard outside of one.
     #[must_use]
     pub fn class(mut self, class: Priority) -> Self {
-        self.class = class;
+        self.class = Some(class);
         self
     }
 
-    /// Whose work it is; owners of one class take turns where they wait.
+    /// Whose work it is; owners of one class take turns where they wait. The sending task's unless set.
     #[must_use]
     pub fn owner(mut self, owner: u64) -> Self {
-        self.owner = owner;
+        self.owner = Some(owner);
         self
     }
 
-    /// How it is shown while it waits; the host unless set.
+    /// How it is shown while it waits; method and path unless set.
     #[must_use]
     pub fn label(mut self, label: impl Into<Label>) -> Self {
         self.label = Some(label.into());
@@ -217,7 +222,7 @@ impl Request {
         self
     }
 
-    /// How the client's cache is used; not at all unless set.
+    /// How the client's cache is used, or of a download the file that is there; not at all unless set.
     #[must_use]
     pub fn cache(mut self, cache: CacheUse) -> Self {
         self.cache = cache;
@@ -236,6 +241,13 @@ impl Request {
         Origin::of(url, &AddressRule::Any).map(drop).map_err(|cause| cause.to_string())
     }
 
+    /// Who hears how it gets on.
+    #[must_use]
+    pub fn follow(mut self, by: Arc<dyn Follow>) -> Self {
+        self.follow = Some(by);
+        self
+    }
+
     fn fail(&mut self, problem: String) {
         self.problem.get_or_insert(problem);
     }
@@ -244,9 +256,15 @@ impl Request {
         self.repeatable.unwrap_or_else(|| self.method.is_idempotent())
     }
 
-    /// The URL as it may be shown.
-    pub(crate) fn shown_url(&self) -> String {
+    /// The URL as it may be shown, without secrets.
+    pub fn shown_url(&self) -> String {
         self.url.as_ref().map_or_else(|_| "(no URL)".into(), |url| redact::url(url).to_string())
+    }
+
+    /// How it is shown where its host stands beside it.
+    pub(super) fn shown_label(&self) -> Label {
+        let of = |url: &Url| Label::from(Arc::<str>::from(format!("{} {}", self.method, redact::path(url))));
+        self.label.clone().or_else(|| self.url.as_ref().ok().map(of)).unwrap_or_else(|| "(no URL)".into())
     }
 }
 

@@ -20,10 +20,9 @@ impl Slot {
         host: &Arc<str>,
         priority: Priority,
         owner: u64,
-        label: Option<&Label>,
+        label: Label,
     ) -> Result<Self, Cause> {
         let key = Label::from(Arc::clone(host));
-        let label = label.cloned().unwrap_or_else(|| key.clone());
         let permit = permits.acquire(Ask { priority, owner, key, label }).await?;
         Ok(Self { permit: Some(permit), verdict: Verdict::Unrelated })
     }

@@ -3,6 +3,7 @@
 use super::{answer::Timing, client::Call, error::HttpError, exchange::Opened, redact};
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode, header::HeaderName};
+use springtide_runtime::exec::Named;
 use std::fmt;
 use url::Url;
 
@@ -48,7 +49,7 @@ impl Streamed {
     /// # Errors
     /// When a deadline passes, the connection breaks, or the body is too large or not what it says it is.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
-        match self.opened.reader.next().await {
+        match self.opened.reader.next().named(self.call.places.body.clone()).await {
             Ok(piece) => Ok(piece),
             Err((phase, cause)) => Err(self.call.error(phase, cause, None)),
         }

@@ -192,6 +192,13 @@ async fn a_wait_that_is_asked_for_and_is_too_long_fails_at_once() {
     let error = client().fetch(Request::get(&server.url("/x"))).await.unwrap_err();
     assert_eq!(error.gave_up(), Some(GiveUp::AskedTooLong(Duration::from_secs(3_600))));
     assert_eq!(server.requests().len(), 1);
+    // The time at which to come back, not only that it is long.
+    let text = error.to_string();
+    let (_, at) = text.split_once("asks not to be asked again before ").expect(&text);
+    let at: jiff::civil::DateTime = at.trim_end_matches(" UTC)").parse().expect(&text);
+    let left =
+        at.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().duration_since(jiff::Timestamp::now());
+    assert!((3_000..=3_600).contains(&left.as_secs()), "{text}");
 }
 
 #[tokio::test]

@@ -81,3 +81,17 @@ async fn what_a_server_says_is_left_is_kept_to() {
     assert_eq!(server.requests().len(), 2);
     assert_eq!(limiter.snapshot(0).keys[0].levels[0].available, Some(0));
 }
+
+#[tokio::test]
+async fn a_host_that_asked_for_a_long_pause_is_not_asked_again_and_the_time_is_told() {
+    let server = Server::start(|_| answer("429 Too Many Requests", &[("retry-after", "3600")], b"")).await;
+    let (client, _) = limited(LimiterConfig { pause: PauseRule::Always, ..LimiterConfig::default() });
+    let request = || Request::get(&server.url("/"));
+    let first = client.fetch(request()).await.unwrap_err();
+    assert_eq!(first.status().map(|status| status.as_u16()), Some(429), "{first}");
+    let second = client.fetch(request()).await.unwrap_err();
+    assert!(matches!(second.cause(), Cause::Paused { .. }) && second.phase() == Phase::Queue, "{second}");
+    let text = second.to_string();
+    assert!(text.contains("asks not to be asked again before 20") && text.contains("UTC"), "{text}");
+    assert_eq!(server.requests().len(), 1);
+}

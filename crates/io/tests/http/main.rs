@@ -9,5 +9,6 @@ mod faults;
 mod guard;
 mod http2;
 mod limits;
+mod seen;
 mod server;
 mod tls;

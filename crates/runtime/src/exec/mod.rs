@@ -72,7 +72,14 @@ pub(crate) use scope::Core as ScopeCore;
 pub use scope::{Cause, Failure, Scope};
 pub use tree::{ScopeNode, TaskNode, TaskPhase, Tree};
 
+use crate::{pool, priority::Priority};
 use std::{future::Future, time::Duration};
+
+/// Class and owner of the asynchronous task whose step this thread runs; none outside of one. What a task asks of
+/// others is done in its class and for its owner, unless it says otherwise.
+pub fn asking() -> Option<(Priority, u64)> {
+    pool::current_cell().map(|cell| (cell.class(), cell.owner()))
+}
 
 /// A future that did not end in its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

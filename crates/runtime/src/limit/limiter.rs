@@ -4,7 +4,7 @@
 //! machine's next wake, lets through whoever may go, and when it goes itself hands the lead on.
 
 use super::{
-    pause::Feedback,
+    pause::{Feedback, PauseReason},
     quota::{Cost, Unit},
     state::{Ask, Left, LimitCore, LimiterConfig, LimiterSnapshot, Pass, Ticket},
 };
@@ -141,6 +141,11 @@ impl RateLimiter {
     /// Hears what is left of a unit by the other side's count.
     pub fn observe(&self, key: &Arc<str>, left: Left) {
         self.change(|core, now| core.observe(key, left, now));
+    }
+
+    /// For how long a key is shut by the other side's word, and why; none while it is open.
+    pub fn paused(&self, key: &str) -> Option<(Duration, PauseReason)> {
+        self.state().core.paused(key, self.time(Instant::now()))
     }
 
     /// What is known of every key, and who waits; at most `waiters_max` of them by name for each key.

@@ -324,6 +324,13 @@ impl LimitCore {
         self.global.adjust(unit, from, to, now);
     }
 
+    /// For how much longer a key is paused, and why.
+    pub fn paused(&self, key: &str, now: Duration) -> Option<(Duration, PauseReason)> {
+        let now = nanos(now);
+        let (until, reason) = self.key(*self.by_name.get(key)?).pause.lasting(now)?;
+        Some((Duration::from_nanos(until - now), reason))
+    }
+
     /// Work in line.
     pub fn waiting(&self) -> usize {
         self.waiters.len()

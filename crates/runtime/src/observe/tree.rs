@@ -155,7 +155,9 @@ pub fn permits_tree(permits: &PermitsView) -> Node {
 fn ticket(ticket: &TicketView) -> Node {
     let TicketView { label, class, key, for_ms, held, .. } = ticket;
     let doing = if *held { "held" } else { "waits" };
-    Node::leaf(format!("{doing} for {}: {label} [{class}] to {key}", time(*for_ms)))
+    // Without a label of its own it is known by its key.
+    let to = if label == key { String::new() } else { format!(" to {key}") };
+    Node::leaf(format!("{doing} for {}: {label} [{class}]{to}", time(*for_ms)))
 }
 
 /// A limiter with its keys that hold something up, and who waits.
@@ -276,6 +278,23 @@ mod tests {
                     │     └─ part [high] for 2.2 ms, 2.0 ms past its deadline\n\
                     └─ worker 1: idle\n";
         assert_eq!(draw_tree(&pool_tree("cpu", &pool)), want);
+    }
+
+    #[test]
+    fn who_is_known_by_its_key_names_it_once() {
+        let ticket = |label: &str| TicketView {
+            label: label.into(),
+            class: "low".into(),
+            key: "host:80".into(),
+            for_ms: 2.0,
+            ..TicketView::default()
+        };
+        let tickets = vec![ticket("GET /x"), ticket("host:80")];
+        let permits = PermitsView { name: "http".into(), limit: 2, tickets, ..PermitsView::default() };
+        let want = "permits http: 0 of 2 out, 0 wait\n\
+                    ├─ waits for 2.0 ms: GET /x [low] to host:80\n\
+                    └─ waits for 2.0 ms: host:80 [low]\n";
+        assert_eq!(draw_tree(&permits_tree(&permits)), want);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The network, asked for by name only: name lookup, connection, TLS, and the clock beside others' clocks.
 
 use super::finding::Finding;
-use springtide_io::http::{Answer, Client, ClientConfig, Request};
+use crate::net;
+use springtide_io::http::{Answer, Client, Request};
 use springtide_lab::ledger::now_ms;
 use springtide_runtime::{
     Outcome, Priority,
@@ -25,9 +26,10 @@ pub fn findings(urls: &[String]) -> Vec<Finding> {
 fn ask(urls: &[String]) -> Result<Vec<Finding>, String> {
     let runtime =
         Runtime::new(RuntimeConfig { workers: 1, ..RuntimeConfig::default() }).map_err(|e| e.to_string())?;
-    let client = Client::new(ClientConfig::default()).map_err(|e| e.to_string())?;
     let urls = urls.to_vec();
     let found = runtime.run("network checks", |scope| async move {
+        let config = net::config(&scope).map_err(|e| e.to_string())?;
+        let client = Client::new(config).map_err(|e| e.to_string())?;
         let mut tasks = Vec::new();
         for url in &urls {
             let (client, request) = (client.clone(), Request::get(url).any_status().body_max(1 << 20));
@@ -47,14 +49,13 @@ fn ask(urls: &[String]) -> Result<Vec<Finding>, String> {
                 other => found.push(unreachable(url, &format!("no answer within {PATIENCE:?} ({other:?})"))),
             }
         }
-        found
+        Ok(found)
     });
-    found.map_err(|e| e.to_string())
+    found.map_err(|e| e.to_string())?
 }
 
 fn unreachable(url: &str, problem: &str) -> Finding {
-    let fix =
-        "look at the cable, the name server, the proxy and the firewall; work with files goes on without";
+    let fix = "look at the cable, the name server and the firewall; work with files goes on without";
     Finding::error("network", format!("{url}: {problem}"), fix)
 }
 
