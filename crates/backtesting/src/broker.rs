@@ -507,9 +507,9 @@ fn commission_of(given: &Bound<'_, PyAny>, error: &Arc<Mutex<Option<PyErr>>>) ->
     Ok(Commission::Relative(given.extract()?))
 }
 
-/// A Python warning of the user's kind.
+/// A Python warning of the user's kind, that points to whoever called the package.
 pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
-    let warnings = py.import(intern!(py, "warnings"))?;
-    warnings.call_method1(intern!(py, "warn"), (text,))?;
+    let package = py.import(intern!(py, "backtesting._util"))?;
+    package.call_method1(intern!(py, "warn"), (text,))?;
     Ok(())
 }

@@ -35,6 +35,20 @@ impl Trade {
         Ok((trade, trade.exit.map_or_else(|| account.sim.mark(), |exit| exit.price)))
     }
 
+    /// A price as the original's type: one that the market gave is numpy's, one that an order named is Python's.
+    fn price(&self, py: Python<'_>, value: f64, bar: usize, factor: f64) -> PyResult<Py<PyAny>> {
+        let is_quoted = {
+            let account = self.broker.get().account.read()?;
+            let bars = account.bars();
+            let quoted = [bars.open[bar], bars.close[bar], bars.close[bar.saturating_sub(1)]];
+            quoted.iter().any(|price| price * factor == value)
+        };
+        match is_quoted {
+            true => numpy::float(py, value),
+            false => Ok(value.into_pyobject(py)?.into_any().unbind()),
+        }
+    }
+
     fn contingent(&self, py: Python<'_>, id: Option<OrderId>) -> PyResult<Option<Py<Order>>> {
         id.map(|id| Broker::order(self.broker.bind(py), id)).transpose()
     }
@@ -58,13 +72,15 @@ impl Trade {
     /// Fill price, spread included.
     #[getter]
     fn entry_price(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        numpy::float(py, self.now()?.entry_price)
+        let trade = self.now()?;
+        let spread = self.broker.get().account.read()?.sim.config().spread;
+        self.price(py, trade.entry_price, trade.entry_bar, 1.0 + spread.copysign(trade.size))
     }
 
     /// Fill price; none while open.
     #[getter]
     fn exit_price(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.now()?.exit.map(|exit| numpy::float(py, exit.price)).transpose()
+        self.now()?.exit.map(|exit| self.price(py, exit.price, exit.bar, 1.0)).transpose()
     }
 
     #[getter]

@@ -528,6 +528,61 @@ def test_series():
         crossover([1, 2], None)
 
 
+def test_warnings_point_to_the_script():
+    class Poor(Strategy):
+        def init(self):
+            pass
+
+        def next(self):
+            if len(self.data) == 20:
+                self.buy(size=10_000)
+            if len(self.data) == 30:
+                self.buy(size=1)
+
+    kinds = [Backtest] if OLD else [Backtest, FractionalBacktest]
+    for kind in kinds:
+        acts = [lambda: kind(bars().iloc[::-1], Poor), lambda: kind(bars().reset_index(drop=True), Poor)]
+        if kind is Backtest:
+            acts.append(lambda: kind(bars(), Poor, cash=50))
+        if not OLD:
+            backtest = kind(bars(), Poor)
+            acts.append(lambda: backtest.run())
+        for act in acts:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                act()
+            places = {(w.filename, w.lineno) for w in caught}
+            assert places == {(__file__, act.__code__.co_firstlineno)}, [str(w) for w in caught]
+
+
+def test_prices_are_of_the_originals_types():
+    class Levels(Strategy):
+        def init(self):
+            self.types = []
+
+        def next(self):
+            close = float(self.data.Close[-1])
+            if len(self.data) == 20:
+                self.sell(size=1, limit=close * 1.005)
+            if len(self.data) == 60:
+                self.buy(size=1, sl=close * 0.98)
+            if len(self.data) == 50:
+                self.position.close()
+
+    for account in {}, {"commission": 0.001}:
+        strategy = Backtest(bars(), Levels, **account).run()["_strategy"]
+        types = [(type(t.entry_price), type(t.exit_price)) for t in strategy.closed_trades]
+        assert types == [(float, np.float64), (np.float64, float)], types
+
+
+def test_recomputed_statistics_leave_out_what_was_paid():
+    frame = bars()
+    stats = Backtest(frame, Cross, commission=0.001).run()
+    for trades in None, stats._trades, stats._trades.iloc[:2]:
+        assert "Commissions [$]" not in compute_stats(stats=stats, data=frame, trades=trades)
+    assert OLD or stats["Commissions [$]"] > 0
+
+
 def test_cycles_are_collected():
     alive = []
 
@@ -566,6 +621,8 @@ def main():
     tests = {name: test for name, test in globals().items() if name.startswith("test_")}
     if OLD:
         names = ("test_recorded_runs", "old_names", "old_orders", "test_arrays_are_numpys_and_end_at_the_bar")
+        names += ("test_warnings_point_to_the_script", "test_recomputed_statistics_leave_out_what_was_paid")
+        names += ("test_prices_are_of_the_originals_types",)
         tests = {name: globals()[name] for name in names}
     for name, test in tests.items():
         test()

@@ -10,7 +10,7 @@ use crate::{
     execute::{AccountOverrides, ENGINE_VERSION, RunFailure, RunOutput, RunSpec},
     ledger::{Acknowledge, LedgerWriter, RunRecord, Setup, now_ms},
     library::Library,
-    python::{PythonLab, Recorded},
+    python::{PythonFacts, PythonLab, Recorded},
     strategy::StrategyKind,
     sweep::Grid,
 };
@@ -18,6 +18,7 @@ use jobs::Jobs;
 use springtide_domain::{ContentHash, Params, RunId, RunStatus};
 use springtide_engine::Rules;
 use springtide_pine::vm::Scratch;
+use springtide_python::Fault;
 use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::{CancelToken, GroupOptions, Outcome, Pool, Priority, TaskCtx};
 use std::{
@@ -399,7 +400,18 @@ fn failed_pair(
         elapsed_us: 0,
         metrics: None,
         trades_hash: None,
-        python: None,
+        python: strategy.fault.as_ref().map(|fault| Box::new(no_script(plan, fault))),
         log: None,
+    }
+}
+
+/// What is kept of a script that is none.
+fn no_script(plan: &Plan, fault: &Fault) -> PythonFacts {
+    let engine = plan.python.as_ref().and_then(|lab| lab.engines.first());
+    PythonFacts {
+        engine: engine.map_or_else(String::new, |engine| engine.name.clone()),
+        environment: engine.map_or_else(String::new, |engine| engine.identity.clone()),
+        fault: Some(fault.clone()),
+        ..PythonFacts::default()
     }
 }

@@ -10,6 +10,7 @@ use springtide_pine::{
     ir::{Input, Program},
     vm::Plan,
 };
+use springtide_python::Fault;
 use springtide_runtime::{GroupOptions, Pool, TaskCtx};
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct CompiledStrategy {
     pub code: Option<Code>,
     /// Everything the checker said.
     pub diagnostics: Vec<Diagnostic>,
+    /// Of a script in Python that is none: Python's own account of it.
+    pub fault: Option<Box<Fault>>,
 }
 
 impl CompiledStrategy {
@@ -44,6 +47,9 @@ impl CompiledStrategy {
     }
 
     fn pine(source: StrategySource) -> Self {
+        if let Some(why) = source.problem.clone() {
+            return Self::broken(source, "unreadable", why);
+        }
         let compiled = springtide_pine::compile(&source.text);
         let program = compiled.program.map(Arc::new);
         let title = program.as_ref().map(|p| p.title.clone()).filter(|t| !t.trim().is_empty());
@@ -52,6 +58,7 @@ impl CompiledStrategy {
             source,
             code: program.map(Code::Pine),
             diagnostics: compiled.diagnostics,
+            fault: None,
         }
     }
 
@@ -78,7 +85,9 @@ impl CompiledStrategy {
         checked
             .into_iter()
             .zip(sources)
-            .map(|(c, source)| c.unwrap_or_else(|| Self::broken(source, "internal error while checking")))
+            .map(|(c, source)| {
+                c.unwrap_or_else(|| Self::broken(source, "internal", "internal error while checking".into()))
+            })
             .collect()
     }
 
@@ -86,33 +95,44 @@ impl CompiledStrategy {
         let Some(python) = python else {
             return sources
                 .into_iter()
-                .map(|source| Self::broken(source, "there is no Python to run it in"))
+                .map(|source| Self::broken(source, "internal", "there is no Python to run it in".into()))
                 .collect();
         };
+        let readable = sources.iter().filter(|s| s.problem.is_none());
         let scripts: Vec<(String, String)> =
-            sources.iter().map(|s| (s.path.display().to_string(), s.text.clone())).collect();
-        let shapes = python.check(&scripts);
-        let one = |(source, shape): (StrategySource, Result<_, Box<springtide_python::Fault>>)| {
-            let shape = shape.map_err(|fault| diagnostic(&fault, &source.text));
-            let script = shape.and_then(|shape| {
-                PythonScript::new(shape, &source).map_err(|error| problem("files", error.to_string()))
-            });
-            let (code, diagnostics) = match script {
-                Ok(script) => (Some(Code::Python(Arc::new(script))), Vec::new()),
-                Err(problem) => (None, vec![problem]),
+            readable.map(|s| (s.path.display().to_string(), s.text.clone())).collect();
+        let mut shapes = python.check(&scripts).into_iter();
+        let one = |source: StrategySource| {
+            if let Some(why) = source.problem.clone() {
+                return Self::broken(source, "unreadable", why);
+            }
+            let shape = match shapes.next() {
+                Some(Ok(shape)) => shape,
+                Some(Err(fault)) => return Self::no_script(source, fault),
+                None => return Self::broken(source, "internal", "it was not checked".into()),
             };
-            Self { name: source.stem(), source, code, diagnostics }
+            match PythonScript::new(shape, &source) {
+                Ok(script) => Self {
+                    name: source.stem(),
+                    source,
+                    code: Some(Code::Python(Arc::new(script))),
+                    diagnostics: Vec::new(),
+                    fault: None,
+                },
+                Err(error) => Self::broken(source, "files", error.to_string()),
+            }
         };
-        sources.into_iter().zip(shapes).map(one).collect()
+        sources.into_iter().map(one).collect()
     }
 
-    fn broken(source: StrategySource, message: &str) -> Self {
-        Self {
-            name: source.stem(),
-            source,
-            code: None,
-            diagnostics: vec![problem("internal", message.into())],
-        }
+    fn no_script(source: StrategySource, fault: Box<Fault>) -> Self {
+        let diagnostics = vec![diagnostic(&fault, &source.text)];
+        Self { name: source.stem(), source, code: None, diagnostics, fault: Some(fault) }
+    }
+
+    fn broken(source: StrategySource, code: &'static str, message: String) -> Self {
+        let diagnostics = vec![problem(code, message)];
+        Self { name: source.stem(), source, code: None, diagnostics, fault: None }
     }
 
     /// True of Python with neither a strategy nor a backtest in it: a module that others import.
@@ -181,6 +201,9 @@ impl CompiledStrategy {
             self.diagnostics.iter().filter(|d| d.severity != Severity::Warning).collect();
         let Some(first) = blocking.first() else { return "did not compile".into() };
         let map = springtide_domain::SourceMap::new(&self.source.text);
+        if first.code == "unreadable" {
+            return first.message.clone();
+        }
         let (line, column) = map.line_col(first.span.start);
         let more = match blocking.len() {
             1 => String::new(),

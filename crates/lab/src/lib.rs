@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod compiled;
 pub mod dataset;
+mod encoding;
 pub mod error;
 pub mod execute;
 pub mod filter;

@@ -8,7 +8,7 @@ use crate::{
     ledger::RunRecord,
     library::Library,
     market,
-    python::{PythonFacts, PythonLab},
+    python::{BarsOf, PythonFacts, PythonLab},
     report::RunDetail,
     strategy::{StrategyKind, StrategySource},
 };
@@ -98,7 +98,9 @@ fn elsewhere(record: &RunRecord, lab: Option<&PythonLab>) -> String {
 fn data(record: &RunRecord, store: &Path, cache: &Path) -> Result<DataSet, LabError> {
     let setup = &record.setup;
     let cut = Cut { from_ms: setup.from_ms, to_ms: setup.to_ms, resample: setup.resample };
-    let wanted = market::Wanted { symbol: Some(record.symbol.clone()), ..market::Wanted::default() };
+    let own = record.python.as_ref().is_some_and(|facts| facts.bars == BarsOf::Own);
+    let symbol = (!own).then(|| record.symbol.clone());
+    let wanted = market::Wanted { symbol, ..market::Wanted::default() };
     let data = market::load(&setup.data_path, store, cache, &wanted, cut)?;
     if data.hash.to_string() != record.data_hash {
         return Err(LabError::Data(format!("{} has changed since the run was recorded", setup.data_path)));

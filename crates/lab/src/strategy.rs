@@ -1,6 +1,6 @@
 //! Strategies as files: found, read, named.
 
-use crate::LabError;
+use crate::{LabError, encoding::decode};
 use springtide_domain::ContentHash;
 use std::path::{Path, PathBuf};
 
@@ -41,13 +41,15 @@ pub struct StrategySource {
     pub kind: StrategyKind,
     pub text: String,
     pub hash: ContentHash,
+    /// Why the file cannot be read; then there is no text.
+    pub problem: Option<String>,
 }
 
 /// Files larger than this are no strategies; the longest public one has 2,690 lines.
 const SOURCE_MAX_BYTES: u64 = 4 << 20;
 
 impl StrategySource {
-    /// Reads a file. Bytes that are no UTF-8 are an error that names the first one.
+    /// Reads a file. Bytes that are no text are an error that names the first one.
     pub fn read(path: &Path) -> Result<Self, LabError> {
         let kind = StrategyKind::of(path).ok_or_else(|| {
             LabError::Usage(format!("{}: a strategy's file name ends in .pine or .py", path.display()))
@@ -61,20 +63,29 @@ impl StrategySource {
             )));
         }
         let bytes = std::fs::read(path).map_err(file)?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            LabError::Usage(format!(
-                "{}: no UTF-8 text at byte {}; save it as UTF-8",
-                path.display(),
-                e.utf8_error().valid_up_to()
-            ))
-        })?;
+        let text =
+            decode(bytes, kind).map_err(|why| LabError::Usage(format!("{}: {why}", path.display())))?;
         Ok(Self::from_text(path, kind, text))
+    }
+
+    /// One file of several: what is wrong with it concerns nobody else.
+    ///
+    /// # Errors
+    /// When its ending is none of a strategy.
+    pub fn one_of_many(path: &Path) -> Result<Self, LabError> {
+        match (Self::read(path), StrategyKind::of(path)) {
+            (Err(problem), Some(kind)) => {
+                let nothing = Self::from_text(path, kind, String::new());
+                Ok(Self { problem: Some(problem.to_string()), ..nothing })
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     /// A strategy from text already at hand.
     pub fn from_text(path: &Path, kind: StrategyKind, text: String) -> Self {
         let hash = ContentHash::of(text.as_bytes());
-        Self { path: path.to_owned(), kind, text, hash }
+        Self { path: path.to_owned(), kind, text, hash, problem: None }
     }
 
     /// File name without ending.

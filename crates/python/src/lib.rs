@@ -28,7 +28,7 @@ mod worker;
 pub use bars::{ArrowBars, BarsImage, sealed};
 pub use environment::{Environment, EnvironmentError, Need, Package};
 pub use log::{Bounded, Log};
-pub use message::{Fault, Frame, Hint, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape};
+pub use message::{FailedRun, Fault, Frame, Hint, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape};
 pub use pool::{Workers, WorkersConfig};
 pub use request::{Engine, RunLimits, ScriptAccount, ScriptRequest, Work};
 pub use stats::Stats;

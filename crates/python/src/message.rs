@@ -52,6 +52,9 @@ pub struct Fault {
     pub file: Option<String>,
     /// Line of the script, from 1.
     pub line: Option<u32>,
+    /// Character of that line, from 1; older interpreters do not tell.
+    #[serde(default)]
+    pub column: Option<u32>,
     /// Function of the script.
     pub function: Option<String>,
     /// Lines of the script around it, with their numbers.
@@ -139,10 +142,23 @@ pub struct ScriptRun {
     pub bars: Option<OwnedBars>,
     /// Its own bars have times.
     pub dated: bool,
+    /// The script had been given the data set by then: its own bars may come of it.
+    pub from_given: bool,
     /// Why there is no trade, where there is none.
     pub no_trade: Option<String>,
     /// Time that the call took.
     pub elapsed_us: u64,
+}
+
+/// One `Backtest.run` that raised.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct FailedRun {
+    /// Name of the strategy's class; empty where a script ended outside of any run.
+    pub strategy: String,
+    /// What it was run with.
+    pub params: BTreeMap<String, Value>,
+    /// What it raised.
+    pub fault: Fault,
 }
 
 /// The last word of a script.
@@ -150,6 +166,8 @@ pub struct ScriptRun {
 pub struct ScriptEnd {
     /// What ended it, unless it came to its end.
     pub fault: Option<Fault>,
+    /// That is the last failed run once more, with what it became on its way up.
+    pub again: bool,
     /// Things to know.
     pub notes: Vec<String>,
 }

@@ -46,6 +46,8 @@ pub struct ScriptRequest {
     pub files: BTreeMap<String, String>,
     /// Whether `plot()` leaves a page.
     pub plots: bool,
+    /// Of a module, how many of its strategies are not run: they were, in a process that did not come to its end.
+    pub skip: usize,
 }
 
 /// Work for a worker.
@@ -88,10 +90,17 @@ impl Work {
                 "account": script.account,
                 "files": script.files,
                 "plots": script.plots,
+                "skip": script.skip,
             }),
         }
     }
 }
+
+/// Address space of a run, unless it is told otherwise. The worker that it is a fork of may hold more (see
+/// [`WORKER_BYTES`]): so the run meets its own limit, as an error that it can tell, before its worker is ended.
+const ADDRESS_SPACE_BYTES: u64 = 3 << 30;
+/// Memory of a worker and its run together.
+pub(crate) const WORKER_BYTES: u64 = ADDRESS_SPACE_BYTES + (512 << 20);
 
 /// What one run may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,12 +118,12 @@ pub struct RunLimits {
 }
 
 impl Default for RunLimits {
-    /// A minute, 4 GiB of address space, files of 16 MiB, 512 MiB of results.
+    /// A minute, 3 GiB of address space, files of 16 MiB, 512 MiB of results.
     fn default() -> Self {
         Self {
             wall: Duration::from_secs(60),
             cpu: Duration::from_secs(60),
-            address_space_bytes: 4 << 30,
+            address_space_bytes: ADDRESS_SPACE_BYTES,
             file_bytes: 16 << 20,
             results_bytes: 512 << 20,
         }

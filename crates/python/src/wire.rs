@@ -2,7 +2,7 @@
 //! claim, and what does not hold is an error.
 
 use crate::{
-    message::{Fault, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape},
+    message::{FailedRun, Fault, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape},
     stats::Stats,
 };
 use serde::Deserialize;
@@ -23,6 +23,19 @@ const TRADE_COLUMNS: usize = 9;
 pub enum Message {
     /// A backtest.
     Run(Box<ScriptRun>),
+    /// A backtest that raised.
+    Failed(Box<FailedRun>),
+    /// Of a module with several strategies, which comes next.
+    Begins {
+        /// Its class.
+        strategy: String,
+        /// Its place among them, from 0.
+        number: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// What there is to know so far.
+    Notes(Vec<String>),
     /// A page of a plot, of the run of this number.
     Plot(usize, Vec<u8>),
     /// A script's shape or why it has none.
@@ -69,6 +82,15 @@ impl Frames {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Head {
     Run(RunHead),
+    Failed(FailedRun),
+    Begins {
+        strategy: String,
+        number: usize,
+        count: usize,
+    },
+    Notes {
+        notes: Vec<String>,
+    },
     Plot {
         run: usize,
     },
@@ -94,6 +116,8 @@ struct RunHead {
     own_bars: bool,
     #[serde(default)]
     dated: bool,
+    #[serde(default)]
+    from_given: bool,
     no_trade: Option<String>,
 }
 
@@ -101,6 +125,9 @@ fn decode(head: &[u8], blob: &[u8]) -> Result<Message, String> {
     let head: Head = serde_json::from_slice(head).map_err(|e| format!("a head that is no message: {e}"))?;
     Ok(match head {
         Head::Run(head) => Message::Run(Box::new(run(head, blob)?)),
+        Head::Failed(run) => Message::Failed(Box::new(run)),
+        Head::Begins { strategy, number, count } => Message::Begins { strategy, number, count },
+        Head::Notes { notes } => Message::Notes(notes),
         Head::Plot { run } => Message::Plot(run, blob.to_vec()),
         Head::Shape { fault: Some(fault), .. } => Message::Shape(Err(fault)),
         Head::Shape { fault: None, shape } => {
@@ -166,6 +193,7 @@ fn run(head: RunHead, blob: &[u8]) -> Result<ScriptRun, String> {
         stats: head.stats,
         bars,
         dated: !head.own_bars || head.dated,
+        from_given: head.from_given,
         no_trade: head.no_trade,
         elapsed_us: head.elapsed_us,
     })

@@ -4,7 +4,8 @@ use crate::{
     BarsImage, Engine, Environment, RunLimits, Work,
     bars::sealed,
     log::{Bounded, Log},
-    message::Fault,
+    message::{Fault, Hint},
+    request::WORKER_BYTES,
     wire::{Frames, Message},
 };
 use rustix::{
@@ -32,9 +33,10 @@ use std::{
 };
 
 /// The Python sources by module name.
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 8] = [
     ("tide_shape", include_str!("py/shape.py")),
     ("tide_faults", include_str!("py/faults.py")),
+    ("tide_idle", include_str!("py/idle.py")),
     ("tide_data", include_str!("py/data.py")),
     ("tide_record", include_str!("py/record.py")),
     ("tide_harness", include_str!("py/harness.py")),
@@ -140,6 +142,8 @@ pub struct Ended {
     pub broken: Option<String>,
     /// The system wrote an image of it.
     pub dumped_core: bool,
+    /// Why its worker is gone, and the run with it.
+    pub lost: Option<String>,
     /// Nothing of it is left, so that the worker can do more.
     clean: bool,
 }
@@ -151,6 +155,13 @@ impl Ended {
             |kind: &str, text: String| Fault { output: self.log.last_lines(12), ..Fault::new(kind, text) };
         if let Some(problem) = &self.broken {
             return fault("BadResults", format!("its results cannot be: {problem}"));
+        }
+        if let Some(why) = &self.lost {
+            let hint = why.contains("memory").then(|| Hint {
+                code: "memory".into(),
+                text: "the run's memory is limited; take fewer copies of the data".into(),
+            });
+            return Fault { hint, ..fault("WorkerLost", why.clone()) };
         }
         match self.finish {
             Finish::Code(code) => fault(
@@ -316,7 +327,8 @@ impl Worker {
                     () => None,
                 };
                 if let Some(why) = why {
-                    send(&self.socket, &json!({ "op": "kill" }), &[])?;
+                    // Where nobody is there to be told, the next answer says so.
+                    let _ = send(&self.socket, &json!({ "op": "kill" }), &[]);
                     cut_short = Some((why, Instant::now()));
                 }
             } else if cut_short.is_some_and(|(_, since)| since.elapsed() > KILL_WALL) {
@@ -324,11 +336,17 @@ impl Worker {
             }
             let wait = LOOK.min(limits.wall.saturating_sub(start.elapsed()).max(Duration::from_millis(1)));
             if watch.step(&self.socket, wait, sink)? {
-                match self.answer(KILL_WALL)? {
-                    Answer::Ended(word) if word.run == self.runs => break word,
-                    Answer::Ended(_) | Answer::Ready(_) => {
+                match self.answer(KILL_WALL) {
+                    Ok(Answer::Ended(word)) if word.run == self.runs => break word,
+                    Ok(Answer::Ended(_) | Answer::Ready(_)) => {
                         return Err(WorkerError::Died { why: "it spoke out of turn".into() });
                     }
+                    // Nobody is left who could write; what the run has told holds.
+                    Err(error @ WorkerError::Died { .. }) => {
+                        watch.rest(sink)?;
+                        return Ok(watch.lost(start.elapsed(), error.to_string()));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         };
@@ -355,6 +373,7 @@ impl Worker {
             log: Log { stdout: watch.out.text(), stderr: watch.err.text() },
             broken: watch.broken,
             dumped_core: word.status & 0x80 != 0,
+            lost: None,
             clean: word.clean,
         })
     }
@@ -422,9 +441,11 @@ impl Worker {
         match confined.wait() {
             Ok(outcome) => {
                 let text = outcome.exit.stderr.text();
-                let last: Vec<&str> = text.lines().rev().take(3).collect();
-                let last: Vec<&str> = last.into_iter().rev().collect();
-                WorkerError::Died { why: format!("{} {}", outcome.exit.ending, last.join(" | ")) }
+                let mut said: Vec<&str> = text.lines().rev().take(3).collect();
+                said.reverse();
+                let ending = outcome.exit.ending.to_string();
+                let why = if said.is_empty() { ending } else { format!("{ending}: {}", said.join(" | ")) };
+                WorkerError::Died { why }
             }
             Err(error) => error.into(),
         }
@@ -473,7 +494,7 @@ fn job(environment: &Environment, engine: &Engine, config: &Value, socket: Owned
     job.allowance = Allowance {
         wall: Duration::MAX,
         cpu: Duration::MAX,
-        memory_bytes: 3 << 30,
+        memory_bytes: WORKER_BYTES,
         address_space_bytes: 8 << 30,
         open_files: 256,
         tasks: 64,
@@ -526,6 +547,21 @@ struct Watch {
 }
 
 impl Watch {
+    /// The end of a run whose worker ended.
+    fn lost(self, wall: Duration, why: String) -> Ended {
+        Ended {
+            finish: Finish::Signal(9),
+            cpu: Duration::ZERO,
+            wall,
+            peak_bytes: 0,
+            log: Log { stdout: self.out.text(), stderr: self.err.text() },
+            broken: self.broken,
+            dumped_core: false,
+            lost: Some(why),
+            clean: false,
+        }
+    }
+
     /// Waits for something, takes what is there; true when the server has something to say.
     fn step(
         &mut self,

@@ -162,4 +162,6 @@ def recompute(stats, data, trades, risk_free_rate):
     results = _native._compute_statistics(
         bars, times.unit, times.wall, equity, *columns, *places, warmup_bars(strategy), risk_free_rate
     )
+    # What was paid is a run's own to tell.
+    results["rows"].pop("Commissions [$]", None)
     return _series(results, data.index, strategy, trades)

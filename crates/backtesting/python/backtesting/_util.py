@@ -1,5 +1,7 @@
 """The array types that strategies see, and names for what indicators are made of."""
 
+import os
+import sys
 import warnings
 from numbers import Number
 
@@ -8,6 +10,15 @@ import numpy as np
 from . import _native
 
 _Data = _native._Data
+_HERE = os.path.dirname(__file__) + os.sep
+
+
+def warn(message):
+    """A warning that points to the caller outside of this package, through however many of its functions."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)
 
 
 class _Array(np.ndarray):

@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import warnings
 from numbers import Number
 
 import numpy as np
@@ -12,7 +11,7 @@ from ._native import Order, Position, Trade  # noqa: F401
 from ._rules import OLD
 from ._signals import signals_of
 from ._strategy import Strategy, indicators_of, warmup_bars
-from ._util import _Array, _Data, _Indicator, columns_of  # noqa: F401
+from ._util import _Array, _Data, _Indicator, columns_of, warn  # noqa: F401
 
 _Broker = _native._Broker
 for _kind in (_Broker, Order, Position, Strategy, Trade):
@@ -157,19 +156,16 @@ def prepare(data, cash):
             "`df.interpolate()` or whatever."
         )
     if np.any(data["Close"] > cash):
-        warnings.warn(
+        warn(
             "Some prices are larger than initial cash value. Note that fractional trading is not supported by this "
             "class. If you want to trade Bitcoin, increase initial cash, or trade μBTC or satoshis instead"
-            + ("." if OLD else " (see e.g. class `backtesting.lib.FractionalBacktest`."),
-            stacklevel=4,
+            + ("." if OLD else " (see e.g. class `backtesting.lib.FractionalBacktest`.")
         )
     if not data.index.is_monotonic_increasing:
-        warnings.warn("Data index is not sorted in ascending order. Sorting.", stacklevel=4)
+        warn("Data index is not sorted in ascending order. Sorting.")
         data = data.sort_index()
     if not isinstance(data.index, pd.DatetimeIndex):
-        warnings.warn(
-            "Data index is not datetime. Assuming simple periods, but `pd.DateTimeIndex` is advised.", stacklevel=4
-        )
+        warn("Data index is not datetime. Assuming simple periods, but `pd.DateTimeIndex` is advised.")
     return data
 
 

@@ -43,6 +43,8 @@ use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
 use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Instant};
 
+mod notes;
+
 /// Plans, runs, reports.
 pub fn run(context: &Context, args: &BacktestArgs) -> CommandResult {
     let command = command_line();
@@ -217,7 +219,9 @@ fn close(
             print!("{}", spread(context, runs));
         }
     }
-    failures(context, runs);
+    notes::failures(context, runs);
+    notes::idle(context, runs);
+    notes::other_bars(context, runs);
     let differing = differences(context, args, runs);
     let paint = context.term.err();
     let rate = *bars as f64 / elapsed.as_secs_f64().max(1e-6);
@@ -274,26 +278,6 @@ fn best_of(runs: &[RunRecord], sort: &str, descending: bool, top: u32) -> Vec<Ru
     });
     best.truncate(top as usize);
     best
-}
-
-/// Failed runs, each reason once with how many runs share it.
-fn failures(context: &Context, runs: &[RunRecord]) {
-    let mut reasons: std::collections::BTreeMap<(String, String), u64> = std::collections::BTreeMap::new();
-    for run in runs.iter().filter(|r| r.error.is_some()) {
-        let what = format!("{} on {}", run.strategy, run.data);
-        *reasons.entry((run.error.clone().unwrap_or_default(), what)).or_default() += 1;
-    }
-    let paint = context.term.err();
-    for ((error, what), count) in reasons.iter().take(10) {
-        let times = if *count > 1 { format!(" ({count} runs)") } else { String::new() };
-        context.term.note(&format!("{} {what}{times}: {error}", paint.red("failed")));
-    }
-    if reasons.len() > 10 {
-        context.term.note(&format!(
-            "... and {} more; `tide board --where 'status != ok'` lists them",
-            reasons.len() - 10
-        ));
-    }
 }
 
 /// Runs on which the two libraries do not agree; each is told.
@@ -382,7 +366,7 @@ fn tell_plan(context: &Context, plan: &Plan, planned: u64) {
 fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, LabError> {
     let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
     let sources: Vec<StrategySource> =
-        files.iter().map(|f| StrategySource::read(f)).collect::<Result<_, _>>()?;
+        files.iter().map(|f| StrategySource::one_of_many(f)).collect::<Result<_, _>>()?;
     let rules = rules(args, &sources)?;
     let python = python(context, args, &sources)?;
     let compiled = CompiledStrategy::all(sources, pool, python.as_ref());

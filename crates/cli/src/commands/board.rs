@@ -87,11 +87,8 @@ pub fn board(runs: &[RunRecord], sort: &str, width: usize, color: bool) -> Strin
     columns.extend(metrics.iter().map(|m| Column::right(output::short_title(m))));
     columns.push(Column::left("run"));
     let row = |(i, run): (usize, &RunRecord)| {
-        let mut cells: Vec<Cell> = vec![
-            (i + 1).to_string().into(),
-            run.strategy.clone().into(),
-            format!("{} {}", run.symbol, run.timeframe).into(),
-        ];
+        let mut cells: Vec<Cell> =
+            vec![(i + 1).to_string().into(), run.strategy.clone().into(), run.market().into()];
         if with_params {
             let inputs: Vec<String> = run.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
             cells.push(inputs.join(" ").into());

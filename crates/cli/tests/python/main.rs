@@ -2,6 +2,7 @@
 //! backtesting; without one these tests skip, and say so.
 #![cfg(target_os = "linux")]
 
+mod ends;
 mod setting;
 mod shown;
 mod world;
@@ -211,6 +212,12 @@ fn failures_say_what_it_takes_to_mend_them() {
     assert_eq!(fault["output"][0], "begins");
     let cut = of("cut");
     assert!(cut["status"] == "failed" && cut["diagnostics"][0]["code"] == "cut-off", "{cut}");
+    let fault = &cut["python"]["fault"];
+    assert_eq!(
+        (&fault["hint"]["code"], &fault["line"], &fault["column"]),
+        (&"cut-off".into(), &1.into(), &8.into())
+    );
+    assert!(cut["error"].as_str().is_some_and(|error| error.starts_with("line 1:8: SyntaxError")), "{cut}");
     assert_eq!(of("slow")["status"], "timeout");
 }
 
@@ -322,12 +329,17 @@ fn is_resumed(folder: &Path, python: &Path, quick: &Value) {
         let all = resumed(folder, python);
         let of = |name: &str| all.iter().filter(|run| run["strategy"] == name).collect::<Vec<_>>();
         assert_eq!((&of("quick")[0]["run"], &of("quick")[0]["reused"]), (&quick["run"], &true.into()));
-        let [first, second] = of("goes_on")[..] else { panic!("two runs: {all:#?}") };
-        for run in [first, second] {
-            assert_eq!((&run["reused"], &run["python"]["fault"]["type"]), (&false.into(), &"Timeout".into()));
+        let [last, second, first] = of("goes_on")[..] else { panic!("two runs and their end: {all:#?}") };
+        for run in [first, second, last] {
+            assert_eq!((&run["reused"], &run["python"]["runs"]), (&false.into(), &3.into()));
         }
+        assert_eq!(
+            (&first["status"], &second["status"], &last["status"]),
+            (&"ok".into(), &"ok".into(), &"timeout".into())
+        );
+        assert_eq!(last["python"]["fault"]["type"], "Timeout");
         assert_eq!(of("waits")[0]["status"], "timeout");
-        assert_eq!(all.len(), 4);
+        assert_eq!(all.len(), 5);
     }
 }
 

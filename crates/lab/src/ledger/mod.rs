@@ -97,6 +97,12 @@ impl RunRecord {
     pub fn asked(&self) -> &Params {
         self.python.as_ref().and_then(|facts| facts.set.as_ref()).unwrap_or(&self.params)
     }
+
+    /// The market as people are shown it: `BTC-USD 15`, and what a script has made of it.
+    pub fn market(&self) -> String {
+        let mark = self.python.as_ref().map_or("", |facts| facts.bars.mark());
+        format!("{} {}{mark}", self.symbol, self.timeframe)
+    }
 }
 
 /// One command's batch.

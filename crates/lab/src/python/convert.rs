@@ -4,7 +4,7 @@ use crate::{
     dataset::{Cut, DataSet},
     execute::{RunFailure, RunOutput, RunSpec},
 };
-use springtide_domain::{Bars, BarsView, OwnedBars};
+use springtide_domain::{Bars, BarsView, OwnedBars, SymbolInfo, Timeframe};
 use springtide_engine::{
     Account, EquitySegment, ExitReason, Side, Trade,
     broker::{NameId, OpenTrade, Simulation},
@@ -13,6 +13,9 @@ use springtide_engine::{
 use springtide_pine::vm::NameTable;
 use springtide_python::{ScriptRun, ScriptTrade};
 use std::collections::BTreeMap;
+
+/// What stands for the symbol of bars that a script has brought along: which market they are of is not known.
+const OWN_DATA: &str = "own data";
 
 /// The cash it began with.
 pub(super) fn capital(run: &ScriptRun) -> f64 {
@@ -27,7 +30,7 @@ pub(super) fn output(
     notes: Vec<String>,
     logs: Vec<String>,
 ) -> Result<(RunOutput, Option<DataSet>), RunFailure> {
-    let own = run.bars.take().map(|bars| own_data(spec.data, bars, run.equity.len()));
+    let own = run.bars.take().map(|bars| own_data(spec.data, bars, &run));
     let own = own.transpose().map_err(RunFailure::Data)?;
     let data = own.as_ref().unwrap_or(spec.data);
     let bars = data.bars.view();
@@ -57,16 +60,24 @@ pub(super) fn output(
     Ok((RunOutput { simulation, metrics, names, logs, notes }, own))
 }
 
-/// The bars of a script's own frame, with the symbol of the data set. Bars without times are given some.
-fn own_data(data: &DataSet, mut bars: OwnedBars, rows: usize) -> Result<DataSet, String> {
-    if bars.time.len() != rows {
-        let step = data.timeframe.nominal_ms();
+/// The bars of a script's own frame: of the data set's symbol where it has made them of it. Bars without times are
+/// given some.
+fn own_data(data: &DataSet, mut bars: OwnedBars, run: &ScriptRun) -> Result<DataSet, String> {
+    let rows = run.equity.len();
+    let mut timeframe = data.timeframe;
+    if bars.time.len() == rows {
+        timeframe = Timeframe::detect(&bars.time[..rows.min(2_001)]).unwrap_or(timeframe);
+    } else {
+        let step = timeframe.nominal_ms();
         let first = data.bars.view().time.first().copied().unwrap_or(0);
         bars.time = (0..rows as i64).map(|i| first + i * step).collect();
     }
-    let hash = springtide_io::content_hash(&bars.view(), data.timeframe);
-    let bars = Bars::from(bars);
-    DataSet::new(&data.path, data.symbol.clone(), data.timeframe, bars, hash, Cut::default())
+    let symbol = match run.from_given {
+        true => data.symbol.clone(),
+        false => SymbolInfo { ticker: OWN_DATA.into(), ..SymbolInfo::default() },
+    };
+    let hash = springtide_io::content_hash(&bars.view(), timeframe);
+    DataSet::new(&data.path, symbol, timeframe, Bars::from(bars), hash, Cut::default())
 }
 
 /// All tags, each once.
@@ -218,6 +229,7 @@ mod tests {
             stats: Stats::default(),
             bars: None,
             dated: true,
+            from_given: true,
             no_trade: None,
             elapsed_us: 0,
         };

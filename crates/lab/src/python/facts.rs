@@ -37,7 +37,13 @@ pub struct PythonFacts {
     pub stats: Stats,
     /// Things to know.
     pub notes: Vec<String>,
-    /// What ended the script; with runs recorded, what ended it after them.
+    /// Which bars it ran on.
+    #[serde(default)]
+    pub bars: BarsOf,
+    /// Why it took no trade, where it took none.
+    #[serde(default)]
+    pub no_trade: Option<String>,
+    /// Of a failed run, what it raised, or what ended the script.
     pub fault: Option<Fault>,
     /// Tier of the sandbox, and what to say where it is not full.
     pub sandbox: String,
@@ -75,6 +81,29 @@ impl PythonFacts {
     }
 }
 
+/// Where the bars of a run come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BarsOf {
+    /// They are the data set's.
+    #[default]
+    Given,
+    /// The script had the data set and made something else of it: a part, longer bars, other prices.
+    Changed,
+    /// The script has brought them along.
+    Own,
+}
+
+impl BarsOf {
+    /// What goes behind the name of the market.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Given | Self::Own => "",
+            Self::Changed => ", changed",
+        }
+    }
+}
+
 fn param(value: &Value) -> ParamValue {
     match value {
         Value::Bool(b) => ParamValue::Bool(*b),
@@ -91,14 +120,12 @@ fn param(value: &Value) -> ParamValue {
 /// Relative difference that the two sides' sums of the same numbers may have.
 const TOLERANCE: f64 = 1e-9;
 
-type Side<'a> = (&'a [ScriptRun], Option<&'a Fault>);
-
 /// Compares what two libraries made of a script: what is equal, or the first thing that differs.
 pub(super) fn compare(
-    (ours, our_fault): (&Vec<ScriptRun>, Option<&Fault>),
-    (theirs, their_fault): (&Vec<ScriptRun>, Option<&Fault>),
+    (ours, our_faults): (&[ScriptRun], &[Fault]),
+    (theirs, their_faults): (&[ScriptRun], &[Fault]),
 ) -> Result<String, String> {
-    faults((ours, our_fault), (theirs, their_fault))?;
+    faults(our_faults, their_faults)?;
     if ours.len() != theirs.len() {
         return Err(format!("{} runs here, {} there", ours.len(), theirs.len()));
     }
@@ -110,13 +137,16 @@ pub(super) fn compare(
     Ok(format!("{} runs, {trades} trades, {stats} statistics", ours.len()))
 }
 
-fn faults((_, ours): Side<'_>, (_, theirs): Side<'_>) -> Result<(), String> {
+fn faults(ours: &[Fault], theirs: &[Fault]) -> Result<(), String> {
     let kind = |fault: Option<&Fault>| fault.map(|f| (f.kind.clone(), f.line));
     let text = |fault: Option<&Fault>| fault.map_or_else(|| "no error".into(), Fault::line_text);
-    if kind(ours) == kind(theirs) {
-        return Ok(());
+    for number in 0..ours.len().max(theirs.len()) {
+        let (a, b) = (ours.get(number), theirs.get(number));
+        if kind(a) != kind(b) {
+            return Err(format!("{} here, {} there", text(a), text(b)));
+        }
     }
-    Err(format!("{} here, {} there", text(ours), text(theirs)))
+    Ok(())
 }
 
 /// Number of statistics that are equal.
@@ -201,6 +231,7 @@ mod tests {
             stats: [("Return [%]", 1.0.into()), ("SQN", Value::Null)].into_iter().collect(),
             bars: None,
             dated: true,
+            from_given: true,
             no_trade: None,
             elapsed_us: 0,
         }
@@ -209,19 +240,19 @@ mod tests {
     #[test]
     fn differences_are_named() {
         let a = vec![sample()];
-        assert_eq!(compare((&a, None), (&a, None)).unwrap(), "1 runs, 0 trades, 2 statistics");
+        assert_eq!(compare((&a, &[]), (&a, &[])).unwrap(), "1 runs, 0 trades, 2 statistics");
         let mut b = a.clone();
         let stats = |x: f64, sqn: Value| [("Return [%]", x.into()), ("SQN", sqn)].into_iter().collect();
         b[0].stats = stats(1.0 + 1e-12, Value::Null);
-        assert!(compare((&a, None), (&b, None)).is_ok());
+        assert!(compare((&a, &[]), (&b, &[])).is_ok());
         b[0].stats = stats(1.0, 2.0.into());
-        assert_eq!(compare((&a, None), (&b, None)).unwrap_err(), "run 1: SQN: no value here, 2.0 there");
+        assert_eq!(compare((&a, &[]), (&b, &[])).unwrap_err(), "run 1: SQN: no value here, 2.0 there");
         let mut c = a.clone();
         c[0].equity[1] = 102.0;
-        assert!(compare((&a, None), (&c, None)).unwrap_err().contains("bar 1"));
-        assert!(compare((&a, None), (&Vec::new(), None)).is_err());
+        assert!(compare((&a, &[]), (&c, &[])).unwrap_err().contains("bar 1"));
+        assert!(compare((&a, &[]), (&[], &[])).is_err());
         let fault = Fault::new("ValueError", "x");
-        assert!(compare((&a, Some(&fault)), (&a, None)).unwrap_err().contains("no error there"));
+        assert!(compare((&a, &[fault]), (&a, &[])).unwrap_err().contains("no error there"));
     }
 
     #[test]
@@ -239,7 +270,7 @@ mod tests {
             tag: String::new(),
         };
         let of = |trade: &ScriptTrade| vec![ScriptRun { trades: vec![trade.clone()], ..sample() }];
-        let told = |other: ScriptTrade| compare((&of(&trade), None), (&of(&other), None));
+        let told = |other: ScriptTrade| compare((&of(&trade), &[]), (&of(&other), &[]));
         let place = "run 1: trade 1 of 1 (short, from bar 7)";
         for (other, field) in [
             (ScriptTrade { size: -3.0, ..trade.clone() }, "size -2 here, -3 there"),

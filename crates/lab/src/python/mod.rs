@@ -2,8 +2,9 @@
 
 mod convert;
 mod facts;
+mod told;
 
-pub use facts::{Interpreter, PythonFacts};
+pub use facts::{BarsOf, Interpreter, PythonFacts};
 
 use crate::{
     LabError,
@@ -16,8 +17,7 @@ use springtide_domain::{ContentHash, Diagnostic, ParamValue, RunId, RunStatus, S
 use springtide_engine::{Commission, Rules, Slippage, backtesting_py::Rules as Version};
 use springtide_pine::ir::{Input, InputKind};
 use springtide_python::{
-    Fault, Finish, Log, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRequest, ScriptRun, Shape, Work,
-    Workers,
+    Fault, Log, Message, RunLimits, ScriptAccount, ScriptRequest, ScriptRun, Shape, Work, Workers,
 };
 use std::{
     collections::BTreeMap,
@@ -25,13 +25,12 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use told::{Failure, Telling, Told};
 
 /// Files that a script names and that lie beside it: together at most this long.
 const FILES_MAX_BYTES: u64 = 64 << 20;
 /// Runs of one script that are recorded.
 const RUNS_MAX: usize = 1_000;
-/// Lines of output that go with an error.
-const OUTPUT_LINES: usize = 12;
 /// Scripts that one process looks at.
 const CHECKED_AT_ONCE: usize = 32;
 
@@ -81,42 +80,6 @@ pub struct Recorded {
     pub output: Option<RunOutput>,
     /// The bars it was on, where they were not those of the data set.
     pub data: Option<DataSet>,
-}
-
-/// Everything a script told.
-struct Told {
-    runs: Vec<ScriptRun>,
-    plots: Vec<(usize, Vec<u8>)>,
-    beyond: usize,
-    end: Option<ScriptEnd>,
-    ended: springtide_python::Ended,
-}
-
-impl Told {
-    /// Somebody told it to stop.
-    fn is_cut_short(&self) -> bool {
-        self.ended.finish == Finish::Stopped && self.ended.broken.is_none()
-    }
-
-    /// What went wrong, unless it came to its end.
-    fn fault(&self) -> Option<Fault> {
-        match &self.end {
-            Some(end) if self.ended.finish == Finish::Code(0) && self.ended.broken.is_none() => {
-                let mut fault = end.fault.clone()?;
-                fault.output = self.ended.log.last_lines(OUTPUT_LINES);
-                Some(fault)
-            }
-            _ => Some(self.ended.fault()),
-        }
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let mut notes = self.end.as_ref().map(|end| end.notes.clone()).unwrap_or_default();
-        if self.beyond > 0 {
-            notes.push(format!("{} more runs than the {RUNS_MAX} that are recorded", self.beyond));
-        }
-        notes
-    }
 }
 
 /// That engine of several which follows the rules of this name.
@@ -181,30 +144,41 @@ impl PythonLab {
         let engine =
             engine.ok_or_else(|| format!("no library here follows the rules {}", spec.rules.name))?;
         let account = script_account(spec, &engine.rules)?;
-        let request = ScriptRequest {
+        let mut request = ScriptRequest {
             path: file_name(&spec.strategy.source.path),
             text: spec.strategy.source.text.clone(),
             params: spec.params.clone(),
             account,
             files: script.files.clone(),
             plots: self.plots.is_some(),
+            skip: 0,
         };
         let image = spec.data.image().map_err(|e| format!("the bars cannot be shared: {e}"))?;
-        let (mut runs, mut plots, mut beyond, mut end) = (Vec::new(), Vec::new(), 0, None);
-        let mut sink = |message| match message {
-            Message::Run(_) if runs.len() >= RUNS_MAX => beyond += 1,
-            Message::Run(run) => runs.push(*run),
-            Message::Plot(run, page) => plots.push((run, page)),
-            Message::End(word) => end = Some(word),
-            Message::Shape(_) => {}
-        };
-        let work = Work::Run(Box::new(request));
-        let ended = engine
-            .workers
-            .run(&work, Some(&image), &RunLimits::within(wall), stop, &mut sink)
-            .map_err(|error| error.to_string())?;
-        spec.data.bars.check()?;
-        Ok(Told { runs, plots, beyond, end, ended })
+        let mut all: Option<Told> = None;
+        loop {
+            let mut telling = Telling::default();
+            let work = Work::Run(Box::new(request.clone()));
+            let ended = engine
+                .workers
+                .run(&work, Some(&image), &RunLimits::within(wall), stop, &mut |message| {
+                    telling.hear(message)
+                })
+                .map_err(|error| error.to_string())?;
+            spec.data.bars.check()?;
+            let told = telling.over(ended);
+            let told = match all.take() {
+                Some(before) => Told::and(before, told),
+                None => told,
+            };
+            match told.next {
+                // The strategies that are left have a process of their own, whatever it was that ended this one.
+                Some(next) if next > request.skip && !script.shape.whole && !told.is_cut_short() => {
+                    request.skip = next;
+                    all = Some(told);
+                }
+                _ => return Ok(told),
+            }
+        }
     }
 
     /// Runs a script and gives all its runs, the first one last: once that is recorded, all are.
@@ -224,14 +198,12 @@ impl PythonLab {
                 return vec![Recorded::without_run(spec.blank(job, status, outcome.err()))];
             }
         };
-        let fault = told.fault();
-        let mut notes = told.notes();
         let difference = self.difference(spec, script, &told, wall, stop);
         if told.is_cut_short() || difference.is_some() && stop() {
             // Whatever it has come to, the script has not: with --resume it begins again.
             return vec![Recorded::without_run(spec.blank(job, RunStatus::Cancelled, None))];
         }
-        notes.extend(difference);
+        let notes: Vec<String> = told.notes.iter().cloned().chain(difference).collect();
         let facts = |number: usize| PythonFacts {
             engine: engine.name.clone(),
             environment: engine.identity.clone(),
@@ -239,42 +211,41 @@ impl PythonLab {
             overrides: spec.overrides.clone(),
             set: Some(spec.params.clone()),
             number,
-            runs: told.runs.len(),
+            runs: told.count(),
             sandbox: engine.workers.tier().to_string(),
             warning: engine.workers.tier().warning().map(str::to_owned),
             cpu_us: told.ended.cpu.as_micros() as u64,
             peak_bytes: told.ended.peak_bytes,
-            fault: fault.clone(),
             notes: notes.clone(),
             ..PythonFacts::default()
         };
         let log = Some(Arc::new(told.ended.log.clone())).filter(|log: &Arc<Log>| !log.is_empty());
-        if told.runs.is_empty() {
-            let status = match told.ended.finish {
-                Finish::TimedOut => RunStatus::Timeout,
-                _ => RunStatus::Failed,
-            };
-            let error = match status {
-                RunStatus::Timeout => RunFailure::Timeout(wall).to_string(),
-                _ => fault.as_ref().map(Fault::line_text).unwrap_or_default(),
-            };
-            let mut record = spec.blank(job, status, Some(error));
-            record.elapsed_us = told.ended.wall.as_micros() as u64;
-            record.python = Some(Box::new(facts(0)));
-            record.log = log;
-            return vec![Recorded::without_run(record)];
-        }
-        let mut all: Vec<Recorded> = Vec::new();
         // Where a script has several strategies its own name does not tell which one ran.
         let several = script.shape.strategies.len() > 1
             || told.runs.iter().any(|run| run.strategy != told.runs[0].strategy);
-        let facts: Vec<PythonFacts> = (0..told.runs.len()).map(facts).collect();
-        for (run, facts) in std::mem::take(&mut told.runs).into_iter().zip(facts) {
-            let mut one = Recorded::new(spec, job, run, facts, &told.ended, log.clone());
-            if several && let Some(facts) = &one.record.python {
-                one.record.strategy = format!("{}.{}", one.record.strategy, facts.strategy);
+        let mut all: Vec<Recorded> = Vec::new();
+        let facts: Vec<PythonFacts> = (0..told.count()).map(facts).collect();
+        let mut runs = std::mem::take(&mut told.runs).into_iter();
+        for (number, mut facts) in facts.into_iter().enumerate() {
+            let mut one = match told.failure(number) {
+                Some(failure) => Recorded::failed(spec, job, failure, facts, &told.ended, wall, log.clone()),
+                None => {
+                    let Some(run) = runs.next() else { break };
+                    if let Some(later) = told.failure_after(number).filter(|_| script.shape.whole) {
+                        facts.notes.push(format!(
+                            "the script failed after this run: {}",
+                            later.run.fault.line_text()
+                        ));
+                    }
+                    Recorded::new(spec, job, run, facts, &told.ended, log.clone())
+                }
+            };
+            if several
+                && let Some(class) = one.record.python.as_ref().map(|f| &f.strategy).filter(|c| !c.is_empty())
+            {
+                one.record.strategy = format!("{}.{class}", one.record.strategy);
             }
-            self.keep_plots(&told.plots, all.len(), &mut one.record);
+            self.keep_plots(&told.plots, number, &mut one.record);
             all.push(one);
         }
         all.reverse();
@@ -295,8 +266,8 @@ impl PythonLab {
             Ok(theirs) => theirs,
             Err(problem) => return Some(format!("{DIFFERS} {}: it did not run: {problem}", other.name)),
         };
-        let found =
-            facts::compare((&told.runs, told.fault().as_ref()), (&theirs.runs, theirs.fault().as_ref()));
+        let faults = |told: &Told| told.failures.iter().map(|f| f.run.fault.clone()).collect::<Vec<_>>();
+        let found = facts::compare((&told.runs, &faults(told)), (&theirs.runs, &faults(&theirs)));
         Some(match found {
             Ok(text) => format!("{} and {} agree: {text}", engine.name, other.name),
             Err(text) => format!("{DIFFERS} {}: {text}", other.name),
@@ -328,11 +299,12 @@ impl PythonLab {
         let wall = Duration::from_secs(600);
         let engine = self.engine(spec.rules);
         let mut told = self.tell(engine, spec, script, wall, &|| false).map_err(RunFailure::Script)?;
-        if number >= told.runs.len() {
-            let fault = told.fault().map_or_else(|| "it makes fewer runs now".into(), |f| f.line_text());
-            return Err(RunFailure::Script(fault));
-        }
-        let run = told.runs.swap_remove(number);
+        let Some(place) = told.good(number) else {
+            let failed = told.failure(number).or(told.failures.last());
+            let why = failed.map_or_else(|| "it makes fewer runs now".into(), |f| f.run.fault.line_text());
+            return Err(RunFailure::Script(why));
+        };
+        let run = told.runs.swap_remove(place);
         let lines = told.ended.log.stdout.lines().map(str::to_owned).collect();
         convert::output(spec, run, Vec::new(), lines)
     }
@@ -344,6 +316,34 @@ pub const DIFFERS: &str = "differs from";
 impl Recorded {
     fn without_run(record: RunRecord) -> Self {
         Self { record, output: None, data: None }
+    }
+
+    fn failed(
+        spec: &RunSpec<'_>,
+        job: i64,
+        failure: &Failure,
+        mut facts: PythonFacts,
+        ended: &springtide_python::Ended,
+        wall: Duration,
+        log: Option<Arc<Log>>,
+    ) -> Self {
+        let error = match failure.status {
+            RunStatus::Timeout => RunFailure::Timeout(wall).to_string(),
+            _ => failure.run.fault.line_text(),
+        };
+        facts.strategy = failure.run.strategy.clone();
+        facts.params = failure.run.params.clone();
+        facts.fault = Some(failure.run.fault.clone());
+        let mut record = spec.blank(job, failure.status, Some(error));
+        record.id = id(spec, failure.number);
+        if !failure.run.params.is_empty() {
+            record.params = facts.inputs();
+        }
+        // The whole script's time goes with its first run.
+        record.elapsed_us = if failure.number == 0 { ended.wall.as_micros() as u64 } else { 0 };
+        record.python = Some(Box::new(facts));
+        record.log = log;
+        Self::without_run(record)
     }
 
     fn new(
@@ -358,7 +358,14 @@ impl Recorded {
         facts.params = run.params.clone();
         facts.account = run.account.clone();
         facts.stats = run.stats.clone();
+        facts.no_trade = run.no_trade.clone();
         facts.notes.extend(run.no_trade.iter().map(|why| format!("no trade: {why}")));
+        facts.bars = match (&run.bars, run.from_given) {
+            (None, _) => BarsOf::Given,
+            (Some(_), true) => BarsOf::Changed,
+            (Some(_), false) => BarsOf::Own,
+        };
+        let bars_of = facts.bars;
         let number = facts.number;
         let elapsed = if number == 0 { ended.wall.as_micros() as u64 } else { run.elapsed_us };
         let capital = convert::capital(&run);
@@ -379,6 +386,11 @@ impl Recorded {
             Ok((output, data)) => (Some(output), data),
             Err(_) => (None, None),
         };
+        if let Some(data) = &data {
+            record.symbol = data.symbol.ticker.clone();
+            record.timeframe = data.timeframe.to_string();
+            record.data = format!("{}{}", data.name, bars_of.mark());
+        }
         if let Some(output) = &output {
             record.metrics = Some(output.metrics.clone());
             record.trades_hash = Some(trades_hash(&output.simulation.trades));
@@ -496,8 +508,11 @@ fn input(name: &str, value: &ParamValue) -> Input {
 pub fn diagnostic(fault: &Fault, text: &str) -> Diagnostic {
     let line = fault.line.unwrap_or(1).max(1) as usize;
     let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let length = text[start.min(text.len())..].lines().next().map_or(0, str::len);
     let start = start.min(text.len());
+    let line = text[start..].lines().next().unwrap_or("");
+    let before = fault.column.map_or(0, |column| column.max(1) as usize - 1);
+    let before: usize = line.chars().take(before).map(char::len_utf8).sum();
+    let (start, length) = (start + before, line.len() - before);
     Diagnostic {
         severity: Severity::Error,
         code: fault.hint.as_ref().map_or_else(|| "python".into(), |hint| hint.code.clone()),
@@ -542,6 +557,10 @@ mod tests {
         let text = "one\ntwo\nthree";
         let span = diagnostic(&fault, text).span;
         assert_eq!(&text[span.start as usize..span.end as usize], "two");
-        assert_eq!(diagnostic(&Fault { line: Some(99), ..fault }, text).span, Span::new(13, 13));
+        assert_eq!(diagnostic(&Fault { line: Some(99), ..fault.clone() }, text).span, Span::new(13, 13));
+        let column = Fault { line: Some(1), column: Some(3), ..fault };
+        let span = diagnostic(&column, "é§ö\n").span;
+        assert_eq!((span.start, span.end), (4, 6), "counted in characters");
+        assert_eq!(diagnostic(&Fault { column: Some(9), ..column }, "one").span, Span::new(3, 3));
     }
 }

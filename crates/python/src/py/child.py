@@ -7,13 +7,18 @@ import random
 import resource
 import signal
 import struct
+import sys
+import traceback
 
 import numpy
 
+import tide_faults
 import tide_harness
 
 # Exit code of a process that ended before it was confined.
 NOT_STARTED = 71
+# Of one in which not the script failed, but what is around it.
+BROKEN = 70
 RESULTS = 3
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
@@ -55,7 +60,13 @@ def main(order, fds, known, scratch):
     random.seed(0)
     numpy.random.seed(0)
     gc.enable()
-    tide_harness.main(request, known.get(order["data"]), RESULTS)
+    tide_faults.keep_reserve()
+    try:
+        tide_harness.main(request, known.get(order["data"]), RESULTS)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(BROKEN)
     os._exit(0)
 
 

@@ -35,10 +35,13 @@ class Given:
         for fd in fds:
             os.close(fd)
         self.parsed, self.spare = {}, {}
+        # Whether the script has seen any of it.
+        self.is_used = False
 
     def frame(self):
         """As the library wants it: a time index, columns Open to Volume. The first frame of a process is the mapping
         itself, of which the pages that somebody writes to become the process's own; later ones are copies."""
+        self.is_used = True
         frame, self.first = self.first, None
         return self._frame([price.copy() for price in self.prices]) if frame is None else frame
 
@@ -125,10 +128,15 @@ class Reader:
 
     def __init__(self, given, files, note):
         self.given, self.files, self.note = given, files, note
+        functools.update_wrapper(self, read_csv)
 
-    def __call__(self, path, *args, **options):
+    def __call__(self, *args, **options):
+        if len(args) == 1 and "filepath_or_buffer" not in options:
+            options["filepath_or_buffer"], args = args[0], ()
+        path = options.get("filepath_or_buffer")
         if args or not isinstance(path, (str, os.PathLike)) or os.path.exists(path):
-            return read_csv(path, *args, **options)
+            return read_csv(*args, **options)
+        del options["filepath_or_buffer"]
         name = os.fspath(path)
         if name in self.files:
             self.note("read_csv(%r) was given that file of yours" % name)
@@ -136,4 +144,5 @@ class Reader:
         if self.given is None:
             return read_csv(path, **options)
         self.note("read_csv(%r): no such file; answered with %s, named by --data" % (name, self.given.name))
+        self.given.is_used = True
         return self.given.read(**options)

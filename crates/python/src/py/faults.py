@@ -1,6 +1,9 @@
 """What went wrong in a script, as a person or a program needs it to mend the script."""
+import contextlib
 import difflib
 import importlib
+import linecache
+import mmap
 import re
 import sys
 import traceback
@@ -8,18 +11,22 @@ import traceback
 TEXT_MAX = 2_000
 FRAMES_MAX = 12
 AROUND = 3
+RESERVE_BYTES = 32 << 20
 
 
 def describe(error, path, text):
     """Type and message of the first cause, where in the script, what led there, and a hint where one is known."""
     chain = causes(error)
     root = chain[-1]
+    if isinstance(root, MemoryError):
+        relieve()
     lines = text.splitlines()
-    where = next((w for w in map(lambda e: place(e, path), reversed(chain)) if w), None)
     fault = {"type": type(root).__name__, "message": message_of(root), "file": path}
-    fault["line"], fault["function"] = where if where else (None, None)
+    where = next((w for w in map(lambda e: place(e, path), reversed(chain)) if w), None)
+    where = where or ((calling(path) or (path, None))[1], None, None)
+    fault["line"], fault["column"], fault["function"] = where
     if isinstance(root, SyntaxError) and root.lineno:
-        fault["line"], fault["function"] = root.lineno, None
+        fault["line"], fault["column"], fault["function"] = root.lineno, root.offset or None, None
     at = fault["line"] or 0
     shown = range(max(at - AROUND, 1), min(at + AROUND, len(lines)) + 1) if at else ()
     fault["context"] = [[n, lines[n - 1][:200]] for n in shown]
@@ -29,20 +36,38 @@ def describe(error, path, text):
     return fault
 
 
-def nothing_ran(shape):
+reserve = []
+
+
+def keep_reserve():
+    """Keeps room for telling that the memory is used up: it counts against the limit and takes none."""
+    with contextlib.suppress(OSError, ValueError):
+        reserve.append(mmap.mmap(-1, RESERVE_BYTES))
+
+
+def relieve():
+    """Gives the room back."""
+    while reserve:
+        reserve.pop().close()
+
+
+def nothing_ran(shape, script):
     """A script that came to its end without a backtest."""
     if shape["whole"]:
         why = "it came to its end without a call of Backtest.run()"
-        text = "call it at the top level or under `if __name__ == '__main__':`"
+        advice = "call it at the top level or under `if __name__ == '__main__':`"
     else:
         why = "it defines no Strategy and makes no Backtest"
-        text = "define a class that derives from backtesting.Strategy, with init() and next()"
-    hint_ = {"code": "nothing-ran", "text": text}
+        advice = "define a class that derives from backtesting.Strategy, with init() and next()"
+    if shape["whole"] and LOOKS_FOR_FILES.search(script):
+        advice += "; " + NO_FILES
+    hint_ = {"code": "nothing-ran", "text": advice}
     return {
         "type": "NothingRan",
         "message": why,
         "file": None,
         "line": None,
+        "column": None,
         "function": None,
         "context": [],
         "within": [],
@@ -81,11 +106,21 @@ def frames(error):
 
 
 def place(error, path):
-    """The innermost line of the script on the way to the error."""
+    """The innermost line of the script on the way to the error, the column in it (from 1) and the function."""
     for frame in reversed(frames(error)):
         if frame.filename == path:
-            return frame.lineno, frame.name
+            # Told in bytes.
+            line, at = linecache.getline(path, frame.lineno).encode(), getattr(frame, "colno", None)
+            return frame.lineno, None if at is None else len(line[:at].decode(errors="replace")) + 1, frame.name
     return None
+
+
+def calling(path):
+    """The script's own path and its line that is being carried out, the innermost."""
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_filename != path:
+        frame = frame.f_back
+    return None if frame is None else (path, frame.f_lineno)
 
 
 def trace(error):
@@ -114,6 +149,8 @@ def hint(error, fault, lines):
             advice = advice(match, source) if callable(advice) else advice
             if advice:
                 return {"code": code, "text": advice}
+    if isinstance(error, SystemExit) and LOOKS_FOR_FILES.search("\n".join(lines)):
+        return {"code": "file-missing", "text": "the script looks for its file and leaves; " + NO_FILES}
     return None
 
 
@@ -168,8 +205,23 @@ def later_version(match, source):
 
 SERIES_ONLY = ("shift", "rolling", "iloc", "loc", "diff", "ewm", "fillna", "pct_change", "mean", "values", "index")
 
+# How scripts ask whether a file is there.
+LOOKS_FOR_FILES = re.compile(r"os\.path\.(exists|isfile)\(|\.(exists|is_file)\(\)|os\.access\(")
+NO_FILES = (
+    "no file of yours is in the sandbox: take the check out and read the path anyhow, `pd.read_csv` answers with --data"
+)
+
 # Code, types, pattern of the message, advice.
 RULES = [
+    (
+        "size-not-a-number",
+        ("ValueError", "AssertionError"),
+        r"cannot convert float (NaN|infinity) to integer",
+        lambda m, source: "a size that is no number: an indicator or a price that it is computed from has no value "
+        "yet on this bar; do not order then (`if not numpy.isnan(size)`)"
+        if re.search(r"\b(buy|sell|size)\b", source) or "size" in m.string
+        else "",
+    ),
     (
         "fractional-size",
         (),
@@ -237,12 +289,19 @@ RULES = [
         "answered with --data",
     ),
     (
+        "read-only",
+        ("OSError", "PermissionError"),
+        r"Read-only file system|non-existent directory|Permission denied: '",
+        "only the folder that the script starts in can be written, and it is gone afterwards: write to a plain name "
+        "there (`trades.csv`), or make a folder in it first (`os.makedirs('out')`); --trades keeps the trades of runs",
+    ),
+    (
         "no-processes",
         ("PermissionError", "BlockingIOError", "OSError"),
         r"Operation not permitted|Permission denied",
         "the sandbox has no network, no other processes and no files but a scratch folder",
     ),
-    ("memory", ("MemoryError",), r"", "the run's memory is limited; take fewer copies of the data"),
+    ("memory", ("MemoryError", "_ArrayMemoryError"), r"", "the run's memory is limited; take fewer copies of the data"),
     (
         "setup",
         ("ValueError", "TypeError"),

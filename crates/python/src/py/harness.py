@@ -9,6 +9,7 @@ import linecache
 import os
 import struct
 import sys
+import threading
 import types
 import warnings
 
@@ -23,12 +24,15 @@ import tide_shape
 class Results:
     def __init__(self, fd):
         self.fd = fd
+        # A warning may come from a thread of the script.
+        self.lock = threading.RLock()
 
     def tell(self, head, blob=b""):
         text = json.dumps(head, allow_nan=False).encode()
         rest = memoryview(struct.pack("<II", len(text), len(blob)) + text + blob)
-        while rest:
-            rest = rest[os.write(self.fd, rest) :]
+        with self.lock:
+            while rest:
+                rest = rest[os.write(self.fd, rest) :]
 
 
 def main(request, given, fd):
@@ -36,7 +40,7 @@ def main(request, given, fd):
     if request["do"] == "check":
         for script in request["scripts"]:
             results.tell(check(script))
-        end = {"kind": "end", "fault": None, "notes": []}
+        end = {"kind": "end", "fault": None, "again": False, "notes": []}
     else:
         end = run(request, given, results)
     for stream in (sys.stdout, sys.stderr):
@@ -55,40 +59,44 @@ def check(script):
     except Exception as error:
         return {"kind": "shape", "fault": tide_faults.describe(error, script["path"], script["text"])}
     if not shape["can_run"]:
-        return {"kind": "shape", "fault": tide_faults.nothing_ran(shape)}
+        return {"kind": "shape", "fault": tide_faults.nothing_ran(shape, script["text"])}
     return {"kind": "shape", "fault": None, **shape}
 
 
 def run(request, given, results):
     path, text = request["path"], request["text"]
-    notes = tide_record.Notes()
-    fault = None
+    notes = tide_record.Notes(results, path)
+    fault, again, shape = None, False, None
     book = tide_record.Book(request, given, results, notes)
     try:
         tree, text, fenced = tide_shape.parse(text, path)
+        book.text = text
         if fenced:
             notes.add("a markdown fence was taken off the script")
         shape = tide_shape.describe(text, path)
         lines = text.splitlines(True)
         linecache.cache[path] = (len(text), None, lines, path)
         files = {name: body.encode() for name, body in request["files"].items()}
-        reader = tide_data.Reader(given, files, notes.add)
-        pandas.read_csv = reader
+        pandas.read_csv = tide_data.Reader(given, files, notes.add)
         warnings.showwarning = notes.warned
         book.install()
         execute(compile(tree, path, "exec"), path, shape, book)
-    except SystemExit as error:
-        if error.code not in (None, 0):
-            fault = tide_faults.describe(error, path, text)
     except BaseException as error:
-        fault = tide_faults.describe(error, path, text)
-    if fault is None and book.runs == 0:
-        fault = tide_faults.nothing_ran(shape)
-    return {"kind": "end", "fault": fault, "notes": notes.list()}
+        ending = not isinstance(error, SystemExit) or error.code not in (None, 0)
+        # A failed run is told already; that the script ends by it is no second fault. What else it became on its way
+        # up is told in its place.
+        again = book.has_told_of(error)
+        if ending and not (isinstance(error, SystemExit) and book.failures):
+            fault = tide_faults.describe(error, path, text)
+    if fault is None and book.failures and shape["whole"]:
+        notes.add("the script caught the error of a run and went on")
+    if fault is None and book.told == 0:
+        fault = tide_faults.nothing_ran(shape, text)
+    return {"kind": "end", "fault": fault, "again": again and fault is not None, "notes": notes.list()}
 
 
 def execute(code, path, shape, book):
-    """A whole program as `__main__`; of a module, every strategy on the data set."""
+    """A whole program as `__main__`; of a module, every strategy on the data set, whatever becomes of the others."""
     name = "__main__" if shape["whole"] else "strategy"
     module = types.ModuleType(name)
     module.__file__ = path
@@ -98,11 +106,18 @@ def execute(code, path, shape, book):
     if shape["whole"]:
         return
     library = importlib.import_module("backtesting")
-    for strategy in strategies(module, library.Strategy):
-        if book.given is None:
-            raise ValueError("a module with a strategy needs a data set: name one with --data")
-        backtest = library.Backtest(book.given.frame(), strategy)
-        backtest.run()
+    found = strategies(module, library.Strategy)
+    if found and book.given is None:
+        raise ValueError("a module with a strategy needs a data set: name one with --data")
+    for number, strategy in enumerate(found):
+        if number < book.request["skip"]:
+            continue
+        book.begins(strategy, number, len(found))
+        try:
+            library.Backtest(book.given.frame(), strategy).run()
+        except (Exception, SystemExit) as error:
+            if not book.has_told_of(error):
+                book.failed(error, strategy, {})
 
 
 def strategies(module, base):

@@ -15,29 +15,54 @@ import backtesting.lib
 import numpy
 import pandas
 
+import tide_faults
+import tide_idle
+
 TRADES_MAX = 1_000_000
 TEXT_MAX = 400
+NOTES_MAX = 40
+TOLD = "_tide_told"
+# Where warnings of the library, and of what stands between, say that they come from.
+LIBRARY = ("tide_", os.path.dirname(backtesting.__file__) + os.sep)
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 TRADE_COLUMNS = ("Size", "EntryBar", "ExitBar", "EntryPrice", "ExitPrice", "SL", "TP", "PnL", "Commission")
 
 
 class Notes:
-    """Things to know about a run, each once with how often."""
+    """Things to know about a script, each once with how often. They are told as they arise: a script may not come to
+    its end."""
 
-    def __init__(self):
+    def __init__(self, results, path):
+        self.results, self.path = results, path
         self.counts = {}
+        self.told = []
+        # Orders that the broker has dropped for want of money.
+        self.unpaid = 0
 
     def add(self, text):
         self.counts[text] = self.counts.get(text, 0) + 1
+        if len(self.told) < min(len(self.counts), NOTES_MAX):
+            self.tell()
+
+    def tell(self):
+        told = self.list()
+        if told != self.told:
+            self.told = told
+            self.results.tell({"kind": "notes", "notes": told})
 
     def warned(self, message, category, filename, lineno, file=None, line=None):
         text = "%s: %s" % (category.__name__, message)
-        print(text, file=sys.stderr)
+        if filename != self.path and filename.startswith(LIBRARY):
+            # The library's own lines tell a script's author nothing.
+            filename, lineno = tide_faults.calling(self.path) or (None, None)
+        print(text if filename is None else "%s:%d: %s" % (filename, lineno, text), file=sys.stderr)
+        if "insufficient margin" in text:
+            self.unpaid += 1
         if category.__name__ not in ("DeprecationWarning", "FutureWarning", "ResourceWarning"):
             self.add(re.sub(r"time=[^:]*(:\d\d)*(\.\d+)?: ", "", str(message))[:TEXT_MAX])
 
     def list(self):
-        return [text if n == 1 else "%s (%d times)" % (text, n) for text, n in self.counts.items()][:40]
+        return [text if n == 1 else "%s (%d times)" % (text, n) for text, n in self.counts.items()][:NOTES_MAX]
 
 
 class Book:
@@ -45,7 +70,10 @@ class Book:
 
     def __init__(self, request, given, results, notes):
         self.request, self.given, self.results, self.notes = request, given, results, notes
-        self.runs = 0
+        # The script as it is run.
+        self.text = request["text"]
+        # Runs that are told of, failed ones included; how many those are; the place of the last good one.
+        self.told = self.failures = self.last = 0
         self.depth = 0
         self.orders = 0
         self.settings = {}
@@ -61,6 +89,49 @@ class Book:
         for name in ("buy", "sell"):
             setattr(backtesting.Strategy, name, self._counted(getattr(backtesting.Strategy, name)))
         one_process()
+
+    def begins(self, strategy, number, count):
+        """Says which of a module's strategies is next."""
+        if count > 1:
+            head = {"kind": "begins", "strategy": strategy.__name__, "number": number, "count": count}
+            self.results.tell(head)
+
+    def failed(self, error, strategy, params):
+        """Tells of a run that raised."""
+        fault = tide_faults.describe(error, self.request["path"], self.text)
+        head = {"kind": "failed", "strategy": strategy.__name__, "params": plain(params), "fault": fault}
+        self.results.tell(head)
+        # Not by keeping it, which keeps all that its frames hold.
+        vars(error)[TOLD] = True
+        self.failures += 1
+        self.told += 1
+
+    def has_told_of(self, error):
+        """Whether the error, or one that it came of, is that of a failed run."""
+        seen = []
+        while error is not None and error not in seen:
+            if TOLD in vars(error):
+                return True
+            seen.append(error)
+            error = error.__cause__ or error.__context__
+        return False
+
+    def _watched(self, original, backtest, args, kwargs):
+        """The outermost call of `run` or `optimize`, and the seconds that it took."""
+        self._reset()
+        self.depth += 1
+        started = time.perf_counter()
+        try:
+            found = original(backtest, *args, **kwargs)
+        except Exception as error:
+            self.failed(error, self.settings[id(backtest)][1]["strategy"], kwargs)
+            raise
+        finally:
+            self.depth -= 1
+        return found, time.perf_counter() - started
+
+    def _reset(self):
+        self.orders = self.notes.unpaid = 0
 
     def _counted(self, order):
         def counted(*args, **kwargs):
@@ -88,20 +159,16 @@ class Book:
     def _run(self, original):
         def run(backtest, **kwargs):
             if self.depth:
+                # One of a search, whose best comes last.
+                self._reset()
                 return original(backtest, **kwargs)
             strategy = self.settings[id(backtest)][1]["strategy"]
             known = {k: v for k, v in self.request["params"].items() if hasattr(strategy, k)}
             for name in set(self.request["params"]) - set(known):
                 self.notes.add("%s has no attribute %r to set" % (strategy.__name__, name))
             kwargs.update(known)
-            self.orders = 0
-            self.depth += 1
-            started = time.perf_counter()
-            try:
-                stats = original(backtest, **kwargs)
-            finally:
-                self.depth -= 1
-            self._record(backtest, stats, kwargs, time.perf_counter() - started)
+            stats, seconds = self._watched(original, backtest, (), kwargs)
+            self._record(backtest, stats, kwargs, seconds)
             return stats
 
         return run
@@ -110,16 +177,11 @@ class Book:
         def optimize(backtest, *args, **kwargs):
             if self.depth:
                 return original(backtest, *args, **kwargs)
-            self.depth += 1
-            started = time.perf_counter()
-            try:
-                found = original(backtest, *args, **kwargs)
-            finally:
-                self.depth -= 1
+            found, seconds = self._watched(original, backtest, args, kwargs)
             stats = found[0] if isinstance(found, tuple) else found
             best = vars(stats["_strategy"]).get("_params", {})
             self.notes.add("optimize: the best combination is recorded")
-            self._record(backtest, stats, best, time.perf_counter() - started)
+            self._record(backtest, stats, best, seconds)
             return found
 
         return optimize
@@ -132,7 +194,7 @@ class Book:
             kwargs.update(filename=os.path.join(os.environ["TMPDIR"], "plot.html"), open_browser=False)
             shown = original(backtest, *args, **kwargs)
             with open(kwargs["filename"], "rb") as file:
-                self.results.tell({"kind": "plot", "run": max(self.runs - 1, 0)}, file.read())
+                self.results.tell({"kind": "plot", "run": self.last}, file.read())
             return shown
 
         return plot
@@ -154,6 +216,7 @@ class Book:
         columns = [equity, *(column(trades, name) for name in TRADE_COLUMNS), codes]
         own = not self._same(frame)
         head["own_bars"] = own
+        head["from_given"] = self.given is not None and self.given.is_used
         if own:
             times = moments(frame)
             head["dated"] = times is not None
@@ -162,8 +225,10 @@ class Book:
         head["no_trade"] = None
         if len(trades) == 0 and not head["open"]:
             head["no_trade"] = self._why_no_trade(frame, settings, strategy)
+        self.notes.tell()
         self.results.tell(head, b"".join(c.tobytes() for c in columns))
-        self.runs += 1
+        self.last = self.told
+        self.told += 1
 
     def _same(self, frame):
         """Whether a run was on exactly the bars of the batch."""
@@ -175,21 +240,32 @@ class Book:
         return all(numpy.array_equal(a, b) for a, b in pairs)
 
     def _why_no_trade(self, frame, settings, strategy):
-        cash, margin = settings.get("cash", 10_000), settings.get("margin", 1) or 1
         if not self.orders:
-            warmup = getattr(sys.modules.get("backtesting.backtesting"), "_indicator_warmup_nbars", None)
-            bars = warmup(strategy) if warmup else 0
-            if bars + 1 >= len(frame):
-                return "next() was never called: an indicator's first value is at bar %d of %d" % (bars, len(frame))
-            return "no order was placed: the condition for an entry was never true"
+            return tide_idle.no_order(strategy, len(frame))
+        text = counted(self.orders, "order was", "orders were") + " placed and none was filled into a trade"
+        unpaid = max(self.notes.unpaid, self._dropped(settings, strategy))
+        if unpaid:
+            text += "; %s cancelled, as the account could not pay" % counted(unpaid, "was", "were")
+        if len(strategy.orders):
+            text += "; %s waiting for a price at the end" % counted(len(strategy.orders), "was", "were")
+        cash, margin = settings.get("cash", 10_000), settings.get("margin", 1) or 1
         low = float(frame["Low"].min())
-        text = "%d orders were placed and none was filled into a trade" % self.orders
         if low > cash / margin:
             text += "; one unit costs at least %.2f and the cash is %.2f: units are whole, so raise --cash" % (
                 low,
                 cash,
             )
         return text
+
+    def _dropped(self, settings, strategy):
+        """Orders that are neither filled nor pending, where nobody but the broker can have cancelled them."""
+        if settings.get("exclusive_orders") or ".cancel(" in self.text:
+            return 0
+        return self.orders - len(strategy.orders)
+
+
+def counted(count, one, many):
+    return "%d %s" % (count, one if count == 1 else many)
 
 
 def one_process():

@@ -11,28 +11,36 @@ FENCE = "```"
 
 
 def unfenced(text):
-    """The text without the markdown fence around it, lines kept in their places, and whether there was one."""
+    """The texts that markdown fences may stand around, the likeliest first; lines keep their places."""
     lines = text.split("\n")
     marks = [i for i, line in enumerate(lines) if line.startswith(FENCE)]
     if not marks:
-        return text, False
-    if len(marks) == 1 and marks[0] > 0 and any(line.strip() for line in lines[: marks[0]]):
-        # Only closed: the program is what stands before.
-        kept = range(0, marks[0])
-    else:
-        kept = range(marks[0] + 1, marks[1] if len(marks) > 1 else len(lines))
-    return "\n".join(line if i in kept else "" for i, line in enumerate(lines)), True
+        return
+    parts = [range(mark + 1, end) for mark, end in zip(marks, [*marks[1:], len(lines)])]
+    only = len(marks) == 1
+    # A mark that names a language opens; a bare one behind something closes it.
+    if only and lines[marks[0]].strip() == FENCE and any(line.strip() for line in lines[: marks[0]]):
+        parts.insert(0, range(marks[0]))
+    for part in parts:
+        yield "\n".join(line if i in part else "" for i, line in enumerate(lines))
 
 
 def parse(text, path):
     """The syntax tree, the text it is of, and whether a markdown fence was taken off."""
     try:
         return ast.parse(text, path), text, False
-    except SyntaxError:
-        inner, fenced = unfenced(text)
-        if not fenced:
-            raise
-        return ast.parse(inner, path), inner, True
+    except SyntaxError as error:
+        fault = None
+        for inner in unfenced(text):
+            try:
+                tree = ast.parse(inner, path)
+            except SyntaxError as within:
+                # What is wrong with the likeliest text is what there is to mend.
+                fault = fault or within
+                continue
+            if tree.body:
+                return tree, inner, True
+        raise (fault or error) from None
 
 
 def describe(text, path):

@@ -34,7 +34,7 @@ fn run(world: &World, text: &str, limits: &RunLimits) -> Came {
     let mut sink = |message| match message {
         Message::Run(_) => runs += 1,
         Message::End(word) => end = Some(word),
-        Message::Plot(..) | Message::Shape(_) => {}
+        _ => {}
     };
     let work = Work::Run(Box::new(request(text)));
     let ended = world.workers.run(&work, Some(&world.bars), limits, &|| false, &mut sink).unwrap();

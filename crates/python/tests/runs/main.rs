@@ -2,11 +2,12 @@
 //! one that has numpy, pandas and backtesting these tests skip, and say so.
 #![cfg(target_os = "linux")]
 
+mod ends;
 mod world;
 
 use springtide_domain::{OwnedBars, ParamValue};
 use springtide_python::{
-    BarsImage, Fault, Finish, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRun, Shape, Work,
+    BarsImage, FailedRun, Fault, Finish, Message, RunLimits, ScriptAccount, ScriptEnd, ScriptRun, Shape, Work,
 };
 use springtide_runtime::{
     GroupOptions, Outcome, Pool, PoolConfig,
@@ -24,6 +25,9 @@ use world::{CROSS, World, arrow, request};
 /// What a script came to.
 struct Came {
     runs: Vec<ScriptRun>,
+    failed: Vec<FailedRun>,
+    begun: Vec<(String, usize, usize)>,
+    notes: Vec<String>,
     plots: usize,
     end: Option<ScriptEnd>,
     ended: springtide_python::Ended,
@@ -31,7 +35,8 @@ struct Came {
 
 impl Came {
     fn fault(&self) -> Fault {
-        let told = self.end.as_ref().and_then(|end| end.fault.clone());
+        let failed = || self.failed.last().map(|run| run.fault.clone());
+        let told = self.end.as_ref().and_then(|end| end.fault.clone()).or_else(failed);
         told.unwrap_or_else(|| panic!("no fault: {:?} {:?}", self.end, self.ended))
     }
 
@@ -48,14 +53,18 @@ impl Came {
 
 fn came(world: &World, work: &Work, limits: &RunLimits) -> Came {
     let (mut runs, mut plots, mut end) = (Vec::new(), 0, None);
+    let (mut failed, mut begun, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     let mut sink = |message| match message {
         Message::Run(run) => runs.push(*run),
+        Message::Failed(run) => failed.push(*run),
+        Message::Begins { strategy, number, count } => begun.push((strategy, number, count)),
+        Message::Notes(so_far) => notes = so_far,
         Message::Plot(_, page) => plots += usize::from(!page.is_empty()),
         Message::End(word) => end = Some(word),
         Message::Shape(_) => panic!("a shape"),
     };
     let ended = world.workers.run(work, Some(&world.bars), limits, &|| false, &mut sink).unwrap();
-    Came { runs, plots, end, ended }
+    Came { runs, failed, begun, notes, plots, end, ended }
 }
 
 fn run(world: &World, text: &str) -> Came {
@@ -176,7 +185,7 @@ fn a_file_that_pandas_cannot_read_fails_the_script_that_reads_it() {
         Some(&bad),
         &RunLimits::default(),
         &|| false,
-        &mut |message| assert!(matches!(message, Message::Run(_) | Message::End(_))),
+        &mut |message| assert!(matches!(message, Message::Run(_) | Message::Notes(_) | Message::End(_))),
     );
     assert_eq!(ended.unwrap().finish, Finish::Code(0));
 }
@@ -233,7 +242,8 @@ fn shapes_are_read_without_running_anything() {
     let b = shapes[1].as_ref().unwrap();
     assert!(b.whole && b.fenced);
     assert_eq!(shapes[2].as_ref().unwrap_err().line, Some(1));
-    assert!(shapes[3].as_ref().unwrap().strategies.is_empty());
+    let nothing = shapes[3].as_ref().unwrap_err();
+    assert_eq!(nothing.hint.as_ref().map(|hint| hint.code.as_str()), Some("nothing-ran"));
 }
 
 #[test]

@@ -29,7 +29,9 @@ pub fn facts(facts: &PythonFacts, width: usize, paint: Paint) -> String {
     for note in &facts.notes {
         line(format!("{} {note}", paint.yellow("note:")));
     }
-    if let Some(text) = facts.fault.as_ref().map(|f| fault(f, facts.runs > 0, paint)) {
+    if let Some(text) =
+        facts.fault.as_ref().map(|f| fault(f, facts.number > 0 && facts.strategy.is_empty(), paint))
+    {
         line(text);
     }
     if !facts.stats.is_empty() {
