@@ -492,6 +492,7 @@ def test_evolution():
     except ImportError:
         with raises(ImportError, "tide python setup --with sambo"):
             backtest.optimize(**search)
+        print("SKIPPED: the searches of sambo, which is not installed")
         return
     stats, heatmap, found = backtest.optimize(**search, maximize="Return [%]", return_heatmap=True,
                                               return_optimization=True, constraint=lambda p: p.fast * 3 < p["slow"])
@@ -500,6 +501,63 @@ def test_evolution():
     assert backtest.optimize(**search)["SQN"] == backtest.optimize(**search)["SQN"]
     share = backtest.optimize(**{**search, "max_tries": 0.05}, return_optimization=True)[1]
     assert share.nfev == 9 * 45 // 20
+
+
+def old_forests():
+    backtest = Backtest(bars(), Cross)
+    search = {"fast": range(3, 12), "slow": range(15, 60), "max_tries": 30, "random_state": 1, "method": "skopt"}
+    with raises(ValueError, "fast=[]"):
+        backtest.optimize(**{**search, "fast": []})
+    try:
+        import skopt
+    except ImportError:
+        with raises(ImportError, "Need package 'scikit-optimize' for method='skopt'. pip install scikit-optimize, or"):
+            backtest.optimize(**search)
+        print("SKIPPED: the searches of scikit-optimize, which is not installed")
+        return
+    seen = []
+    stats, heatmap, found = backtest.optimize(
+        **search, maximize=lambda s: seen.append(len(s["_trades"])) or s["Return [%]"], return_heatmap=True,
+        return_optimization=True, constraint=lambda p: p.fast * 3 < p["slow"],
+    )
+    assert heatmap.index.names == ["fast", "slow"] and heatmap.name is None and heatmap.index.is_monotonic_increasing
+    assert stats["Return [%]"] == heatmap.max() == -found.fun and all(3 * fast < slow for fast, slow in heatmap.index)
+    # What the constraint forbids is tried and not told.
+    assert len(found.x_iters) == len(found.func_vals) == len(seen) < 30
+    assert {tuple(x): -y for x, y in zip(found.x_iters, found.func_vals)} == heatmap.to_dict()
+    dimensions = skopt.space.Integer(3, 11, name="fast"), skopt.space.Integer(15, 59, name="slow")
+    assert found.space == skopt.Space(dimensions) and [d.name for d in found.space] == ["fast", "slow"]
+    same = []
+    for _ in range(2):
+        # What its trees draw from, whatever `random_state` says.
+        np.random.seed(1)
+        same.append(backtest.optimize(**search, return_optimization=True))
+    assert same[0][1].x_iters == same[1][1].x_iters and same[0][0]["SQN"] == -same[0][1].fun
+    calls = [0]
+
+    def count(params):
+        calls[0] += 1
+        return False
+
+    # A share is of what is admissible, of nothing still one; the count itself asks of all 405.
+    stats, heatmap = backtest.optimize(**{**search, "max_tries": 0.05}, constraint=count, return_heatmap=True)
+    assert calls[0] == 9 * 45 + 1 and heatmap.empty and heatmap.index.names == ["fast", "slow"]
+    assert heatmap.name == "SQN" and stats["# Trades"] > 0
+
+    class Idle(Cross):
+        def next(self):
+            pass
+
+    # A run without a trade counts.
+    stats, heatmap = Backtest(bars(), Idle).optimize(**search, maximize="Return [%]", return_heatmap=True)
+    assert len(heatmap) > 1 and not heatmap.any() and stats["# Trades"] == 0
+    del search["slow"], search["max_tries"]
+    # At one point twice, of only nine: it ends long before its 200.
+    assert len(backtest.optimize(**search, return_optimization=True)[1].x_iters) < 40
+    with raises(ValueError, "has to be less than"):
+        backtest.optimize(**{**search, "fast": [5]})
+    with raises(KeyError, "nope"):
+        backtest.optimize(**search, constraint=lambda p: p.nope)
 
 
 def test_sample_prices():
@@ -620,7 +678,8 @@ def main():
         return
     tests = {name: test for name, test in globals().items() if name.startswith("test_")}
     if OLD:
-        names = ("test_recorded_runs", "old_names", "old_orders", "test_arrays_are_numpys_and_end_at_the_bar")
+        names = ("test_recorded_runs", "old_names", "old_orders", "old_forests")
+        names += ("test_arrays_are_numpys_and_end_at_the_bar",)
         names += ("test_warnings_point_to_the_script", "test_recomputed_statistics_leave_out_what_was_paid")
         names += ("test_prices_are_of_the_originals_types",)
         tests = {name: globals()[name] for name in names}

@@ -246,6 +246,7 @@ fn preload<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
         ("scipy", "scipy.stats"),
         ("sklearn", "sklearn"),
         ("sambo", "sambo"),
+        ("skopt", "skopt"),
     ];
     let mut wanted = vec![];
     for text in texts {

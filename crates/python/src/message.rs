@@ -144,6 +144,8 @@ pub struct ScriptRun {
     pub dated: bool,
     /// The script had been given the data set by then: its own bars may come of it.
     pub from_given: bool,
+    /// Of the best run of an optimisation: how many combinations of parameters were run to find it.
+    pub tried: Option<u64>,
     /// Why there is no trade, where there is none.
     pub no_trade: Option<String>,
     /// Time that the call took.

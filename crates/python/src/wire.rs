@@ -118,6 +118,7 @@ struct RunHead {
     dated: bool,
     #[serde(default)]
     from_given: bool,
+    tried: Option<u64>,
     no_trade: Option<String>,
 }
 
@@ -194,6 +195,7 @@ fn run(head: RunHead, blob: &[u8]) -> Result<ScriptRun, String> {
         bars,
         dated: !head.own_bars || head.dated,
         from_given: head.from_given,
+        tried: head.tried,
         no_trade: head.no_trade,
         elapsed_us: head.elapsed_us,
     })

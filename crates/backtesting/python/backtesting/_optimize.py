@@ -1,10 +1,10 @@
-"""The searches of `Backtest.optimize`: the grid, and sambo's shuffled complex evolution."""
+"""The searches of `Backtest.optimize`: the grid, sambo's shuffled complex evolution, and scikit-optimize's forests."""
 
 import os
 import time
 import warnings
 from collections.abc import Sequence
-from itertools import product
+from itertools import compress, product
 
 import numpy as np
 
@@ -18,10 +18,10 @@ class _Params(dict):
     """A combination of parameters, by key or by attribute."""
 
     def __getattr__(self, name):
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        if name.startswith("__"):
+            # What Python itself asks for, to send it to another process.
+            raise AttributeError(name)
+        return self[name]
 
 
 def optimize(backtest, values, *, maximize, method, max_tries, constraint, return_heatmap, return_optimization,
@@ -46,17 +46,15 @@ def optimize(backtest, values, *, maximize, method, max_tries, constraint, retur
         raise ValueError(f"Method should be 'grid' or '{model}', not '{method}'")
     if return_optimization and method != model:
         raise ValueError(f"return_optimization=True only valid if method='{model}'")
-    if method == "skopt":
-        raise ImportError(
-            "Need package 'scikit-optimize' for method='skopt', which this engine does not use: search the grid "
-            "(method='grid'), a random share of it with max_tries=0.1 or max_tries=200"
-        )
     grid = {name: _as_list(value) for name, value in values.items()}
     for variable, choices in grid.items():
         if not choices:
             raise ValueError(f"Optimization variable '{variable}' is passed no optimization values: {variable}=[]")
     if method == "sambo":
         stats, heatmap, found = _evolve(backtest, grid, objective, name, max_tries, constraint, random_state)
+    elif method == "skopt":
+        stats, heatmap, found = _model(backtest, values, grid, objective, name, max_tries, constraint, random_state)
+    if method != "grid":
         returned = [stats, *[heatmap] * bool(return_heatmap), *[found] * bool(return_optimization)]
         return tuple(returned) if len(returned) > 1 else stats
     tried = list(_admissible(grid, constraint, max_tries, random_state))
@@ -74,8 +72,8 @@ def optimize(backtest, values, *, maximize, method, max_tries, constraint, retur
     return (stats, heatmap) if return_heatmap else stats
 
 
-#: Runs that sambo makes unless told otherwise.
-_SAMBO_TRIES = 200
+#: Runs that a search other than the grid's makes unless told otherwise.
+_TRIES = 200
 
 
 def _evolve(backtest, grid, objective, name, max_tries, constraint, random_state):
@@ -85,18 +83,7 @@ def _evolve(backtest, grid, objective, name, max_tries, constraint, random_state
     try:
         import sambo
     except ImportError as error:
-        missing = "" if error.name == "sambo" else f" ({error})"
-        raise ImportError(
-            f"Need package 'sambo' for method='sambo'{missing}. pip install sambo joblib, or with tide: "
-            "tide python setup --with sambo --with joblib. Without it search the grid (method='grid'), or a random "
-            "share of it with max_tries=0.1 or max_tries=200",
-            name=error.name,
-        ) from None
-    if max_tries is None:
-        max_tries = _SAMBO_TRIES
-    elif 0 < max_tries <= 1:
-        # A share of the combinations that the constraint admits.
-        max_tries = int(max_tries * sum(1 for _ in _admissible(grid, constraint, None, None)))
+        raise _needs("sambo", "sambo", ("sambo", "joblib", "scikit-learn"), error) from None
     known = {}
 
     def cost(point):
@@ -110,7 +97,8 @@ def _evolve(backtest, grid, objective, name, max_tries, constraint, random_state
         return constraint is None or bool(constraint(_Params(zip(grid, point))))
 
     found = sambo.minimize(
-        fun=cost, bounds=list(map(_space, grid.values())), constraints=admissible, max_iter=max_tries, method="sceua", rng=random_state
+        fun=cost, bounds=list(map(_space, grid.values())), constraints=admissible,
+        max_iter=_tries(max_tries, grid, constraint), method="sceua", rng=random_state,
     )
     stats = backtest.run(**dict(zip(grid, found.x)))
     heatmap = pd.Series(dict(zip(map(tuple, found.xv), -found.funv)), name=name)
@@ -125,6 +113,96 @@ def _space(choices):
         values = values.astype("int64")
         return values.min(), values.max() + 1
     return (values.min(), values.max()) if values.dtype.kind == "f" else choices
+
+
+#: The cost of a combination that has no result: the constraint forbids it, or its objective is no number.
+_NONE = 1e300
+
+
+def _model(backtest, values, grid, objective, name, max_tries, constraint, random_state):
+    """The best that scikit-optimize found by a forest's guesses: its statistics, the objective of all that were tried
+    and had one, scikit-optimize's own account."""
+    import pandas as pd
+
+    try:
+        import skopt
+    except ImportError as error:
+        raise _needs("skopt", "scikit-optimize", ("scikit-optimize",), error) from None
+    space = [_dimension(skopt.space, key, np.asarray(choices)) for key, choices in values.items()]
+    tries = _tries(max_tries, grid, constraint)
+    known = {}
+
+    def result(point):
+        if point not in known:
+            stats = backtest.run(**dict(zip(values, point)))
+            # All of it only for a function, which may look at trades. Unlike on a grid, a run without any counts.
+            known[point] = stats if name is None else stats[[name]]
+        return known[point]
+
+    def cost(point):
+        if constraint is not None and not constraint(_Params(zip(values, point))):
+            return _NONE
+        value = -objective(result(tuple(point)))
+        return _NONE if np.isnan(value) else value
+
+    with warnings.catch_warnings():
+        # As older versions say it: a point twice costs nothing here.
+        warnings.filterwarnings("ignore", "The objective has been evaluated at this point before.")
+        found = skopt.forest_minimize(
+            func=cost,
+            dimensions=space,
+            n_calls=tries,
+            base_estimator=skopt.learning.ExtraTreesRegressor(n_estimators=20, min_samples_leaf=2),
+            acq_func="LCB",
+            kappa=3,
+            n_initial_points=min(tries, 20 + 3 * len(space)),
+            initial_point_generator="lhs",
+            # It ends early where it stays at one point.
+            callback=skopt.callbacks.DeltaXStopper(9e-7),
+            random_state=random_state,
+        )
+    stats = backtest.run(**dict(zip(values, found.x)))
+    # A point that was tried twice has its last value.
+    points = dict(zip(map(tuple, found.x_iters), -found.func_vals))
+    heatmap = pd.Series(
+        list(points.values()), name=name, index=pd.MultiIndex.from_tuples(list(points), names=list(values))
+    )
+    heatmap = heatmap[heatmap != -_NONE].sort_index()
+    has_result = found.func_vals != _NONE
+    found.x_iters = list(compress(found.x_iters, has_result))
+    found.func_vals = found.func_vals[has_result]
+    return stats, heatmap, found
+
+
+def _dimension(space, name, values):
+    """A parameter's values as scikit-optimize takes them: like [`_space`], but times in a list stay what they are."""
+    if values.dtype.kind in "iumM":
+        values = values.astype("int64") if values.dtype.kind in "mM" else values
+        return space.Integer(values.min(), values.max(), name=name)
+    if values.dtype.kind == "f":
+        return space.Real(values.min(), values.max(), name=name)
+    return space.Categorical(values.tolist(), name=name, transform="onehot")
+
+
+def _tries(max_tries, grid, constraint):
+    """How many runs a search may make."""
+    if max_tries is None:
+        return _TRIES
+    if 0 < max_tries <= 1:
+        # A share of the combinations that the constraint admits.
+        return max(1, int(max_tries * sum(1 for _ in _admissible(grid, constraint, None, None))))
+    return max_tries
+
+
+def _needs(method, package, install, error):
+    """The error of a search whose package is missing, or lacks one itself."""
+    missing = "" if error.name == method else f" ({error})"
+    return ImportError(
+        f"Need package '{package}' for method='{method}'{missing}. pip install {' '.join(install)}, or with tide: "
+        f"tide python setup {' '.join(f'--with {one}' for one in install)}. Without it search the grid "
+        "(method='grid'), or a random share of it with max_tries=0.1 or max_tries=200",
+        name=error.name,
+    )
 
 
 def _objective(maximize):

@@ -1,6 +1,7 @@
-"""Random accounts and orders, driven through Python on both engines; everything a strategy can see is compared.
+"""Random accounts and orders, driven through Python on both engines; everything a strategy can see is compared. With
+`--searches`, random optimisations and everything that they give back.
 
-    python fuzz.py --ours FOLDER [--original PYTHON] [--rules backtesting_py_0_3] [--seeds 0:200]
+    python fuzz.py --ours FOLDER [--original PYTHON] [--rules backtesting_py_0_3] [--seeds 0:200] [--searches]
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from corpus import VERSIONS, demand_version, differences, is_old, plain, same  # noqa: E402
+from searches import search  # noqa: E402
 
 
 def main():
@@ -25,12 +27,13 @@ def main():
     parser.add_argument("--original", default=sys.executable, help="Python that has backtesting.py installed")
     parser.add_argument("--rules", choices=VERSIONS, default="backtesting_py", help="the version that is compared")
     parser.add_argument("--seeds", default="0:200", help="first and one past the last")
+    parser.add_argument("--searches", action="store_true", help="optimisations in place of orders")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
     seeds = range(*map(int, options.seeds.split(":")))
     if options.work:
         demand_version(options.rules)
-        results = {seed: scenario(seed) for seed in seeds}
+        results = {seed: search(seed) if options.searches else scenario(seed) for seed in seeds}
         Path(options.work).write_bytes(pickle.dumps(results))
         return 0
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +47,7 @@ def run(options, engine, file):
     if engine == "ours":
         environment.update(PYTHONPATH=str(options.ours.resolve()), BACKTESTING_RULES=options.rules)
     command = [options.original, "-W", "ignore", __file__, "--ours", str(options.ours), "--seeds", options.seeds]
-    command += ["--rules", options.rules]
+    command += ["--rules", options.rules, *["--searches"] * options.searches]
     subprocess.run([*command, "--work", str(file)], env=environment, check=True)
     return file
 
@@ -70,7 +73,7 @@ def report(one, two):
             print(f"seed {seed}")
             for problem in problems[:4]:
                 print(f"    {problem[:400]}")
-    print(f"{len(one)} scenarios, {trades} trades, {views} views of the account: {wrong} scenarios differ")
+    print(f"{len(one)} scenarios, {trades} trades, {views} views: {wrong} scenarios differ")
     return min(wrong, 1)
 
 

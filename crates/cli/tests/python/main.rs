@@ -16,6 +16,30 @@ use std::{
 };
 use world::{CROSS, WHOLE, bars, lines, package, program, python, text, tide};
 
+const SEARCHED: &str = "
+import backtesting
+
+class Seen(Cross):
+    seen = set()
+    def init(self):
+        self.seen.add(self.fast)
+        super().init()
+
+if __name__ == '__main__':
+    data = pd.read_csv('X.csv', parse_dates=['datetime'], index_col='datetime')
+    data.columns = [c.capitalize() for c in data.columns]
+    bt = Backtest(data, Seen, cash=50_000)
+    bt.run()
+    bt.optimize(fast=range(3, 9), constraint=lambda p: p.fast != 5, maximize='Return [%]')
+    method = 'skopt' if backtesting.__version__.startswith('0.3') else 'sambo'
+    search = dict(method=method, max_tries=12, random_state=1, maximize='Return [%]')
+    Seen.seen.clear()
+    try:
+        bt.optimize(fast=range(3, 15), **search)
+        print(len(Seen.seen))
+    except ImportError as error:
+        print('SKIPPED:', error)
+";
 const PINE: &str =
     "//@version=5\nstrategy(\"P\")\nif close > open\n    strategy.entry(\"L\", strategy.long)\n";
 
@@ -96,6 +120,48 @@ fn whole_scripts_leave_all_their_runs_and_their_output() {
     let second = all.iter().find(|run| run["python"]["number"] == 1).expect("the second");
     let rerun = run(&["rerun", second["run"].as_str().expect("an id")]);
     assert!(rerun.status.success() && text(&rerun.stdout).contains("equal"), "{}", text(&rerun.stdout));
+}
+
+#[test]
+fn an_optimisation_tells_how_many_combinations_it_tried() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    let Some(package) = package(folder.path()) else { return };
+    bars(folder.path());
+    let script = format!("{CROSS}{SEARCHED}").replace("tag='up'", "");
+    std::fs::write(folder.path().join("searched.py"), script).expect("writes");
+    let run = |args: &[&str]| {
+        program(folder.path(), &python, args)
+            .env("TIDE_PYTHON_PACKAGE", &package)
+            .output()
+            .expect("tide runs")
+    };
+    let batch = ["backtest", "searched.py", "--data", "X-USD_15m.csv", "--json"];
+    for more in [&["--verify-engine"][..], &["--broker", "backtesting_py_0_3"]] {
+        let out = run(&[&batch[..], more].concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        let all = lines(&out);
+        let number = |k: u64| all.iter().find(|run| run["python"]["number"] == k);
+        assert!(number(0).expect("a plain run")["python"].get("tried").is_none());
+        let grid = number(1).expect("the grid's best");
+        assert_eq!(grid["python"]["tried"], 5);
+        let id = grid["run"].as_str().expect("an id");
+        let shown = text(&run(&["show", id]).stdout);
+        assert!(shown.contains("the best of 5 combinations"), "{shown}");
+        let kept: Value = serde_json::from_slice(&run(&["show", id, "--json"]).stdout).expect("json");
+        assert_eq!(kept["python"]["tried"], 5);
+        let printed = text(&run(&["show", id, "--log"]).stdout);
+        match number(2) {
+            Some(model) => {
+                assert_eq!(model["python"]["tried"].to_string(), printed.trim());
+                assert!(model["python"]["tried"].as_u64() > Some(1), "{model}");
+            }
+            None => {
+                assert!(printed.starts_with("SKIPPED: Need package"), "{printed}");
+                eprintln!("{printed}");
+            }
+        }
+    }
 }
 
 /// Return and trades are those that backtesting.py 0.3.3 itself gave for this script and these bars.

@@ -304,10 +304,8 @@ impl Stats {
         self.best_trade_pct = max(returns.iter().copied()) * 100.0;
         self.worst_trade_pct = -max(returns.iter().map(|r| -r)) * 100.0;
         self.avg_trade_pct = geometric_mean(&returns) * 100.0;
-        // From a plain zero: an empty sum is -0.0.
-        let gains = returns.iter().filter(|r| **r > 0.0).fold(0.0, |sum, r| sum + r);
-        let pains: f64 = returns.iter().filter(|r| **r < 0.0).sum();
-        self.profit_factor = gains / nonzero(pains.abs());
+        let (gains, pains) = (some(&returns, |r| r > 0.0), some(&returns, |r| r < 0.0));
+        self.profit_factor = sum(&gains) / nonzero(sum(&pains).abs());
         self.expectancy_pct = mean(returns.iter().copied()) * 100.0;
         self.sqn = count.sqrt() * mean(pnl.iter().copied()) / nonzero(variance(&pnl).sqrt());
         let win = mean(pnl.iter().copied().filter(|p| *p > 0.0));
@@ -458,7 +456,7 @@ fn variance(values: &[f64]) -> f64 {
 }
 
 /// Summed as numpy sums, in halves down to blocks of eight lanes: a volatility is the difference of two numbers
-/// that are nearly the same, and shows the last bits.
+/// that are nearly the same, and shows the last bits; a search guided by a statistic goes elsewhere for one of them.
 fn sum(values: &[f64]) -> f64 {
     if values.len() > 128 {
         let half = values.len() / 2;
@@ -476,8 +474,12 @@ fn sum(values: &[f64]) -> f64 {
 
 /// NaN of nothing.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), v| (sum + v, count + 1.0));
-    sum / count
+    let values: Vec<f64> = values.collect();
+    sum(&values) / values.len() as f64
+}
+
+fn some(values: &[f64], which: impl Fn(f64) -> bool) -> Vec<f64> {
+    values.iter().copied().filter(|v| which(*v)).collect()
 }
 
 /// NaN of nothing.

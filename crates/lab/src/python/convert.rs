@@ -230,6 +230,7 @@ mod tests {
             bars: None,
             dated: true,
             from_given: true,
+            tried: None,
             no_trade: None,
             elapsed_us: 0,
         };

@@ -25,6 +25,10 @@ pub struct PythonFacts {
     pub runs: usize,
     /// What the command line changed in its account.
     pub overrides: AccountOverrides,
+    /// Of the best run of an optimisation: how many combinations of parameters were run to find it. The more there
+    /// were, the less its result proves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<u64>,
     /// Attributes that the command line set, whether or not the strategy has them: with them the script is run
     /// again. None in older records, whose run's own parameters are these.
     #[serde(default)]
@@ -164,6 +168,10 @@ fn run(a: &ScriptRun, b: &ScriptRun) -> Result<usize, String> {
             ));
         }
     }
+    if a.tried != b.tried {
+        let count = |tried: Option<u64>| tried.unwrap_or(1);
+        return Err(format!("{} combinations tried here, {} there", count(a.tried), count(b.tried)));
+    }
     if a.equity.len() != b.equity.len() {
         return Err(format!("{} bars here, {} there", a.equity.len(), b.equity.len()));
     }
@@ -232,6 +240,7 @@ mod tests {
             bars: None,
             dated: true,
             from_given: true,
+            tried: None,
             no_trade: None,
             elapsed_us: 0,
         }
@@ -247,6 +256,8 @@ mod tests {
         assert!(compare((&a, &[]), (&b, &[])).is_ok());
         b[0].stats = stats(1.0, 2.0.into());
         assert_eq!(compare((&a, &[]), (&b, &[])).unwrap_err(), "run 1: SQN: no value here, 2.0 there");
+        let searched = vec![ScriptRun { tried: Some(9), ..sample() }];
+        assert!(compare((&searched, &[]), (&a, &[])).unwrap_err().contains("9 combinations"));
         let mut c = a.clone();
         c[0].equity[1] = 102.0;
         assert!(compare((&a, &[]), (&c, &[])).unwrap_err().contains("bar 1"));

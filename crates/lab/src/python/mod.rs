@@ -355,6 +355,7 @@ impl Recorded {
         log: Option<Arc<Log>>,
     ) -> Self {
         facts.strategy = run.strategy.clone();
+        facts.tried = run.tried;
         facts.params = run.params.clone();
         facts.account = run.account.clone();
         facts.stats = run.stats.clone();

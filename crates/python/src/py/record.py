@@ -76,6 +76,7 @@ class Book:
         self.told = self.failures = self.last = 0
         self.depth = 0
         self.orders = 0
+        self.tried = set()
         self.settings = {}
 
     def install(self):
@@ -161,6 +162,8 @@ class Book:
             if self.depth:
                 # One of a search, whose best comes last.
                 self._reset()
+                if kwargs:
+                    self.tried.add(combination(kwargs))
                 return original(backtest, **kwargs)
             strategy = self.settings[id(backtest)][1]["strategy"]
             known = {k: v for k, v in self.request["params"].items() if hasattr(strategy, k)}
@@ -177,11 +180,12 @@ class Book:
         def optimize(backtest, *args, **kwargs):
             if self.depth:
                 return original(backtest, *args, **kwargs)
+            self.tried.clear()
             found, seconds = self._watched(original, backtest, args, kwargs)
             stats = found[0] if isinstance(found, tuple) else found
             best = vars(stats["_strategy"]).get("_params", {})
             self.notes.add("optimize: the best combination is recorded")
-            self._record(backtest, stats, best, seconds)
+            self._record(backtest, stats, best, seconds, len(self.tried))
             return found
 
         return optimize
@@ -199,7 +203,7 @@ class Book:
 
         return plot
 
-    def _record(self, backtest, stats, params, seconds):
+    def _record(self, backtest, stats, params, seconds, tried=None):
         settings = self.settings[id(backtest)][1]
         settings = {**settings, **settings.get("kwargs", {})}
         frame = getattr(backtest, "_data", None)
@@ -208,7 +212,7 @@ class Book:
         equity = numpy.ascontiguousarray(stats["_equity_curve"]["Equity"].to_numpy(), "<f8")
         trades, strategy = stats["_trades"], stats["_strategy"]
         head = {"kind": "run", "strategy": type(strategy).__name__, "params": plain(params)}
-        head.update(rows=len(frame), trades=len(trades), elapsed_us=round(seconds * 1e6))
+        head.update(rows=len(frame), trades=len(trades), elapsed_us=round(seconds * 1e6), tried=tried)
         head["account"] = account(settings)
         head["stats"] = {str(k): plain_value(v) for k, v in stats.items() if not str(k).startswith("_")}
         head["open"] = [open_trade(t) for t in strategy.trades]
@@ -317,6 +321,14 @@ def one_process():
     for module in (inner, backtesting.lib):
         if hasattr(module, "SharedMemoryManager"):
             module.SharedMemoryManager = Frames
+
+
+def combination(params):
+    """What tells a search's combinations apart; a value is the same one whichever kind of number it is."""
+    try:
+        return hash(tuple(params.items()))
+    except TypeError:
+        return hash(tuple("%s=%s" % pair for pair in params.items()))
 
 
 def fee(value):

@@ -106,6 +106,7 @@ fn a_whole_script_runs_as_it_is() {
     assert!(good.bars.is_none(), "exactly the data set's bars");
     assert_eq!(all.runs.len(), 3);
     assert_eq!(all.runs[1].params["fast"], 4);
+    assert_eq!([0, 1, 2].map(|k| all.runs[k].tried), [None, None, Some(3)]);
     assert_eq!(all.plots, 0);
     let notes = &all.end.as_ref().unwrap().notes;
     assert!(notes.iter().any(|n| n.contains("no such file; answered with")), "{notes:?}");

@@ -13,7 +13,8 @@ pub fn facts(facts: &PythonFacts, width: usize, paint: Paint) -> String {
         0 | 1 => String::new(),
         runs => format!(", run {} of {runs}", facts.number + 1),
     };
-    line(paint.dim(format!("{} engine: {}{place}", facts.engine, facts.environment)));
+    let tried = facts.tried.map(|tried| format!(", the best of {tried} combinations")).unwrap_or_default();
+    line(paint.dim(format!("{} engine: {}{place}{tried}", facts.engine, facts.environment)));
     if let Some(interpreter) = &facts.interpreter {
         line(paint.dim(format!("interpreter: {}", interpreter.path)));
     }
