@@ -41,7 +41,7 @@ pub enum Message {
     /// A script's shape or why it has none.
     Shape(Result<Shape, Box<Fault>>),
     /// The last one.
-    End(ScriptEnd),
+    End(Box<ScriptEnd>),
 }
 
 /// Cuts a stream into frames.
@@ -134,7 +134,7 @@ fn decode(head: &[u8], blob: &[u8]) -> Result<Message, String> {
         Head::Shape { fault: None, shape } => {
             Message::Shape(Ok(serde_json::from_value(shape).map_err(|e| format!("a shape: {e}"))?))
         }
-        Head::End(end) => Message::End(end),
+        Head::End(end) => Message::End(Box::new(end)),
     })
 }
 

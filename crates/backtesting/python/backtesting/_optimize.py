@@ -84,20 +84,12 @@ def _evolve(backtest, grid, objective, name, max_tries, constraint, random_state
         import sambo
     except ImportError as error:
         raise _needs("sambo", "sambo", ("sambo", "joblib", "scikit-learn"), error) from None
-    known = {}
-
-    def cost(point):
-        point = tuple(point)
-        if point not in known:
-            stats = _run_one(backtest, _Params(zip(grid, point)))
-            known[point] = 0 if stats is None else -objective(stats)
-        return known[point]
 
     def admissible(point):
         return constraint is None or bool(constraint(_Params(zip(grid, point))))
 
     found = sambo.minimize(
-        fun=cost, bounds=list(map(_space, grid.values())), constraints=admissible,
+        fun=_cost(backtest, grid, objective, name, 0), bounds=list(map(_space, grid.values())), constraints=admissible,
         max_iter=_tries(max_tries, grid, constraint), method="sceua", rng=random_state,
     )
     stats = backtest.run(**dict(zip(grid, found.x)))
@@ -130,26 +122,17 @@ def _model(backtest, values, grid, objective, name, max_tries, constraint, rando
         raise _needs("skopt", "scikit-optimize", ("scikit-optimize",), error) from None
     space = [_dimension(skopt.space, key, np.asarray(choices)) for key, choices in values.items()]
     tries = _tries(max_tries, grid, constraint)
-    known = {}
+    cost = _cost(backtest, values, objective, name, _NONE)
 
-    def result(point):
-        if point not in known:
-            stats = backtest.run(**dict(zip(values, point)))
-            # All of it only for a function, which may look at trades. Unlike on a grid, a run without any counts.
-            known[point] = stats if name is None else stats[[name]]
-        return known[point]
-
-    def cost(point):
-        if constraint is not None and not constraint(_Params(zip(values, point))):
-            return _NONE
-        value = -objective(result(tuple(point)))
-        return _NONE if np.isnan(value) else value
+    def guarded(point):
+        is_admissible = constraint is None or constraint(_Params(zip(values, point)))
+        return cost(point) if is_admissible else _NONE
 
     with warnings.catch_warnings():
         # As older versions say it: a point twice costs nothing here.
         warnings.filterwarnings("ignore", "The objective has been evaluated at this point before.")
         found = skopt.forest_minimize(
-            func=cost,
+            func=guarded,
             dimensions=space,
             n_calls=tries,
             base_estimator=skopt.learning.ExtraTreesRegressor(n_estimators=20, min_samples_leaf=2),
@@ -182,6 +165,23 @@ def _dimension(space, name, values):
     if values.dtype.kind == "f":
         return space.Real(values.min(), values.max(), name=name)
     return space.Categorical(values.tolist(), name=name, transform="onehot")
+
+
+def _cost(backtest, names, objective, name, undefined):
+    """What a search makes small: a function of a combination's values, each run once. Unlike on a grid, a run without
+    trades counts."""
+    known = {}
+
+    def cost(point):
+        point = tuple(point)
+        if point not in known:
+            stats = backtest.run(**dict(zip(names, point)))
+            # All of it only for a function, which may look at trades.
+            known[point] = stats if name is None else stats[[name]]
+        value = -objective(known[point])
+        return undefined if np.isnan(value) else value
+
+    return cost
 
 
 def _tries(max_tries, grid, constraint):

@@ -3,41 +3,44 @@
 import random
 import warnings
 
+import numpy as np
+import pandas as pd
+from backtesting import Backtest, Strategy
+from backtesting.lib import crossover
 from corpus import is_old, plain
+
+
+class Crossing(Strategy):
+    fast, slow, share, side, wait, extra = 3, 11, 0.5, "both", 0, None
+
+    def init(self):
+        for name in ("fast", "slow"):
+            n = int(getattr(self, name))
+            setattr(self, f"{name}_line", self.I(lambda c, n: pd.Series(c).rolling(n).mean(), self.data.Close, n))
+
+    def next(self):
+        if len(self.data) < self.wait:
+            return
+        if crossover(self.fast_line, self.slow_line):
+            self.position.close()
+            if self.side != "short":
+                self.buy(size=float(self.share))
+        elif crossover(self.slow_line, self.fast_line):
+            self.position.close()
+            if self.side != "long":
+                self.sell(size=float(self.share))
 
 
 def search(seed):
     """The best run, or how the search failed, and all that the caller is given besides."""
-    import numpy as np
-    import pandas as pd
-    from backtesting import Backtest, Strategy
-    from backtesting.lib import crossover
     from fuzz import market
 
     warnings.simplefilter("ignore")
     rng = random.Random(f"search {seed}")
     frame = market(rng)
-
-    class Crossing(Strategy):
-        fast, slow, share, side, wait, extra = 3, 11, 0.5, "both", 0, None
-
-        def init(self):
-            for name in ("fast", "slow"):
-                n = int(getattr(self, name))
-                setattr(self, f"{name}_line", self.I(lambda c, n: pd.Series(c).rolling(n).mean(), self.data.Close, n))
-
-        def next(self):
-            if len(self.data) < self.wait:
-                return
-            if crossover(self.fast_line, self.slow_line):
-                self.position.close()
-                if self.side != "short":
-                    self.buy(size=float(self.share))
-            elif crossover(self.slow_line, self.fast_line):
-                self.position.close()
-                if self.side != "long":
-                    self.sell(size=float(self.share))
-
+    while not isinstance(frame.index, pd.DatetimeIndex):
+        # Others do not get through the original's shared memory.
+        frame = market(rng)
     log = []
     options = asked(rng)
     # What the trees of scikit-optimize's forest draw from, whatever `random_state` says.
@@ -60,10 +63,8 @@ def search(seed):
 
 def asked(rng):
     """What `optimize` is called with."""
-    import numpy as np
-    import pandas as pd
-
-    space = {"fast": rng.choice([range(2, 9), [2, 3, 5, 8], np.arange(2, 6), (4, 2), 3, []])} if rng.random() < 0.9 else {}
+    firsts = [range(2, 9), [2, 3, 5, 8], np.arange(2, 6), (4, 2), 3, []]
+    space = {"fast": rng.choice(firsts)} if rng.random() < 0.9 else {}
     for name, chance, choices in (
         ("slow", 0.8, [range(6, 40, 6), range(6, 30), [9, 12.5, 30], [12]]),
         ("share", 0.4, [[0.1, 0.5, 0.9], list(np.linspace(0.1, 0.9, 4)), np.float32([0.2, 0.7])]),
@@ -92,7 +93,7 @@ def asked(rng):
 
 def account(found):
     """The search's own account of itself, by value."""
-    names = [name for name in ("x", "fun", "func_vals", "x_iters", "xv", "funv", "nfev", "space") if hasattr(found, name)]
+    names = [name for name in ("x", "fun", "func_vals", "x_iters", "xv", "funv", "nfev") if hasattr(found, name)]
     for name in names:
         value = getattr(found, name)
         if name in ("func_vals", "funv"):
@@ -101,5 +102,8 @@ def account(found):
             yield name, float(value)
         else:
             yield name, str(value.tolist() if hasattr(value, "tolist") else value)
+    # sambo's has no text of its own.
+    if hasattr(found, "space") and " at 0x" not in repr(found.space):
+        yield "space", repr(found.space)
     # The forests that it made.
     yield "models", len(getattr(found, "models", ()))

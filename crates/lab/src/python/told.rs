@@ -42,7 +42,7 @@ impl Telling {
             Message::Begins { strategy, number, count } => self.begun = Some((strategy, number, count)),
             Message::Notes(notes) => self.notes = notes,
             Message::Plot(run, page) => self.plots.push((run, page)),
-            Message::End(word) => self.end = Some(word),
+            Message::End(word) => self.end = Some(*word),
             Message::Shape(_) => {}
         }
     }

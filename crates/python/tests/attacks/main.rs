@@ -33,7 +33,7 @@ fn run(world: &World, text: &str, limits: &RunLimits) -> Came {
     let (mut runs, mut end) = (0, None);
     let mut sink = |message| match message {
         Message::Run(_) => runs += 1,
-        Message::End(word) => end = Some(word),
+        Message::End(word) => end = Some(*word),
         _ => {}
     };
     let work = Work::Run(Box::new(request(text)));

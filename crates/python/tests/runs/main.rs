@@ -60,7 +60,7 @@ fn came(world: &World, work: &Work, limits: &RunLimits) -> Came {
         Message::Begins { strategy, number, count } => begun.push((strategy, number, count)),
         Message::Notes(so_far) => notes = so_far,
         Message::Plot(_, page) => plots += usize::from(!page.is_empty()),
-        Message::End(word) => end = Some(word),
+        Message::End(word) => end = Some(*word),
         Message::Shape(_) => panic!("a shape"),
     };
     let ended = world.workers.run(work, Some(&world.bars), limits, &|| false, &mut sink).unwrap();
