@@ -91,7 +91,7 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
 /// True when the error is but the first line of what is shown of it anyway: a diagnostic or a script's fault.
 fn told_below(run: &RunRecord) -> bool {
     let checked = run.diagnostics.iter().any(|d| d.severity != Severity::Warning);
-    let failed = run.python.as_ref().is_some_and(|facts| facts.runs == 0 && facts.fault.is_some());
+    let failed = run.python.as_ref().is_some_and(|facts| facts.fault.is_some());
     run.status == RunStatus::Failed && (checked || failed)
 }
 

@@ -27,7 +27,7 @@ pub struct PythonFacts {
     pub overrides: AccountOverrides,
     /// Of the best run of an optimisation: how many combinations of parameters were run to find it. The more there
     /// were, the less its result proves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub tried: Option<u64>,
     /// Attributes that the command line set, whether or not the strategy has them: with them the script is run
     /// again. None in older records, whose run's own parameters are these.
