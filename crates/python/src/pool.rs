@@ -102,7 +102,7 @@ impl Workers {
     /// Does work on an idle worker, or on a new one; see [`Worker::run`].
     ///
     /// # Errors
-    /// When no worker can be started, or the one that did the work is lost.
+    /// When no worker can be started, or the one that did the work is lost before it has told of it.
     pub fn run(
         &self,
         work: &Work,
@@ -118,6 +118,7 @@ impl Workers {
         };
         let ended = worker.run(work, data, limits, stop, sink);
         match &ended {
+            Ok(Ended { lost: Some(why), .. }) => self.lose(&format!("a worker was lost in {work}: {why}")),
             Ok(ended) if worker.is_reusable_after(ended) => {
                 self.put(worker);
                 // Whatever became of another one: here is one that works.

@@ -56,7 +56,8 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
     if let Some(text) = diagnostics(&ledger, &record, context.term.color_out)? {
         print!("{}", printable(&text));
     }
-    if let Some(facts) = &record.python {
+    // Of a script that never began there is nothing but its diagnostics.
+    if let Some(facts) = record.python.as_ref().filter(|_| !has_errors(&record)) {
         print!("{}", printable(&python::facts(facts, context.term.width, paint)));
     }
     if record.metrics.is_some() {
@@ -90,9 +91,12 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
 
 /// True when the error is but the first line of what is shown of it anyway: a diagnostic or a script's fault.
 fn told_below(run: &RunRecord) -> bool {
-    let checked = run.diagnostics.iter().any(|d| d.severity != Severity::Warning);
     let failed = run.python.as_ref().is_some_and(|facts| facts.fault.is_some());
-    run.status == RunStatus::Failed && (checked || failed)
+    run.status == RunStatus::Failed && (has_errors(run) || failed)
+}
+
+fn has_errors(run: &RunRecord) -> bool {
+    run.diagnostics.iter().any(|d| d.severity != Severity::Warning)
 }
 
 /// What the script printed: its standard output here, its standard error there.
