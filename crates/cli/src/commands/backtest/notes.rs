@@ -69,6 +69,7 @@ pub fn idle(context: &Context, runs: &[RunRecord]) {
         .collect();
     let more = match reasons.len().saturating_sub(FEW) {
         0 => String::new(),
+        1 => "; 1 more reason, which `tide show RUN` tells".into(),
         n => format!("; {n} more reasons, which `tide show RUN` tells"),
     };
     let (paint, runs) = (context.term.err(), count(total, "run", "runs"));
