@@ -308,3 +308,50 @@ fn errors_name_the_remedy() {
     let network = findings.lines().find(|line| line.contains("\"network\"")).expect("a finding");
     assert!(network.contains("firewall") && !network.contains("proxy"), "{network}");
 }
+
+#[test]
+fn an_import_can_be_looked_at_and_interrupted_and_goes_on_the_next_time() {
+    let folder = tempfile::tempdir().expect("folder");
+    let server = Server::start(|asked, stream| {
+        let csv = csv();
+        let etag = "etag: \"v1\"\r\n";
+        if asked.before == 0 {
+            let head = format!("HTTP/1.1 200 OK\r\n{etag}content-length: {}\r\n\r\n", csv.len());
+            stream.write_all(head.as_bytes()).expect("sends");
+            stream.write_all(&csv.as_bytes()[..5_000]).expect("sends");
+            // Until the other side hangs up.
+            let _ = BufReader::new(stream).read_line(&mut String::new());
+        } else {
+            let range = format!("{etag}content-range: bytes 5000-{}/{}\r\n", csv.len() - 1, csv.len());
+            send(stream, "206 Partial Content", &range, &csv.as_bytes()[5_000..]);
+        }
+    });
+    let url = server.url("/X-USD_15m.csv");
+    let mut child = command(folder.path(), &["data", "import", "--private", &url])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("tide runs");
+    let part = || {
+        let folders = std::fs::read_dir(folder.path().join(".tide/cache/fetched")).into_iter().flatten();
+        let part = folders.flatten().next()?.path().join("X-USD_15m.csv.part");
+        std::fs::metadata(part).ok().map(|meta| meta.len())
+    };
+    while part() != Some(5_000) {
+        assert!(child.try_wait().expect("asks").is_none(), "it ended before it was interrupted");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill").success());
+    };
+    signal("-USR1");
+    let mut told = BufReader::new(child.stderr.take().expect("piped")).lines().map(|l| l.expect("text"));
+    assert!(told.any(|line| line.contains("at body of http://127.0.0.1")));
+    signal("-INT");
+    assert!(told.any(|line| line.contains("Interrupted; nothing was imported")));
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    let (code, out, err) = import(folder.path(), &[&url]);
+    assert!(code == 0 && out.contains("600 bars") && err.contains("MB of it before"), "{out} {err}");
+}

@@ -1,14 +1,9 @@
 //! The text of a strategy's file: Pine is UTF-8; Python reads its sources by their own word (PEP 263).
 
 use crate::strategy::StrategyKind;
+use encoding_rs::Encoding;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// Windows-1252 from 0x80 to 0x9f; what is undefined there stands for itself.
-const WINDOWS: [u16; 32] = [
-    0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d,
-    0x17d, 0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a,
-    0x153, 0x9d, 0x17e, 0x178,
-];
 
 /// The text of a file, or why there is none.
 pub(crate) fn decode(bytes: Vec<u8>, kind: StrategyKind) -> Result<String, String> {
@@ -26,8 +21,15 @@ pub(crate) fn decode(bytes: Vec<u8>, kind: StrategyKind) -> Result<String, Strin
         "latin-1" | "latin1" | "l1" | "iso-8859-1" | "iso8859-1" | "iso-latin-1" => {
             Ok(bytes.into_iter().map(char::from).collect())
         }
-        "cp1252" | "windows-1252" | "1252" => Ok(bytes.into_iter().map(windows).collect()),
-        _ => Err(format!("it says that it is in `{name}`, which is not read here; save it as UTF-8")),
+        label => {
+            let encoding = Encoding::for_label(label.as_bytes()).filter(|found| found.is_ascii_compatible());
+            let encoding = encoding.ok_or_else(|| {
+                format!("it says that it is in `{name}`, which is not read here; save it as UTF-8")
+            })?;
+            let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes);
+            text.map(Into::into)
+                .ok_or_else(|| format!("it says that it is in `{name}`, and is not; save it as UTF-8"))
+        }
     }
 }
 
@@ -35,11 +37,6 @@ fn utf8(bytes: Vec<u8>, or: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| {
         format!("no UTF-8 text at byte {}; save it as UTF-8{or}", error.utf8_error().valid_up_to())
     })
-}
-
-fn windows(byte: u8) -> char {
-    let code = if (0x80..0xa0).contains(&byte) { WINDOWS[usize::from(byte) - 0x80] } else { byte.into() };
-    char::from_u32(code.into()).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
 /// The encoding that one of the first two lines names, the second only below a line without code.
@@ -89,6 +86,8 @@ mod tests {
                 "#!/usr/bin/python\n# vim: set fileencoding=iso_8859_1 :\n'\u{e9}'",
             ),
             (b"\n# coding=cp1252\n'\x80'", "\n# coding=cp1252\n'\u{20ac}'"),
+            (b"# coding: koi8-r\n'\xc1'", "# coding: koi8-r\n'\u{430}'"),
+            (b"# coding: gbk\n'\xd6\xd0'", "# coding: gbk\n'\u{4e2d}'"),
             (b"# coding: utf-8\n'\xc3\xa9'", "# coding: utf-8\n'\u{e9}'"),
         ] {
             assert_eq!(python(bytes).as_deref(), Ok(text));
@@ -97,7 +96,9 @@ mod tests {
             (&b"'\xe9'\n"[..], "at byte 1"),
             (b"import os\n# coding: latin-1\n'\xe9'", "at byte 29"),
             (b"\n\n# coding: latin-1\n'\xe9'", "at byte 21"),
-            (b"# coding: koi8-r\n'\xc1'", "`koi8-r`"),
+            (b"# coding: nonsense\n'\xc1'", "`nonsense`, which is not read here"),
+            (b"# coding: utf-16le\n'\xc1'", "`utf-16le`, which is not read here"),
+            (b"# coding: euc-jp\n'\xff'", "`euc-jp`, and is not"),
             (b"\xef\xbb\xbf'\xe9'", "at byte 1"),
         ] {
             let told = python(bytes).unwrap_err();

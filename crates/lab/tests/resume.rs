@@ -110,13 +110,10 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
     assert!(matches!(ledger.find(&nobody), Err(LabError::NoSuchRun(_))));
 }
 
-#[test]
-fn what_a_script_left_decides_whether_it_begins_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
-    let plan = plan(1, 1, 1, &pool());
+/// A plan's first run.
+fn first(plan: &Plan) -> RunSpec<'_> {
     let Market::Ready(data) = &plan.markets[0] else { panic!("a market") };
-    let spec = RunSpec {
+    RunSpec {
         strategy: &plan.strategies[0].0,
         data,
         params: Params::new(),
@@ -124,7 +121,15 @@ fn what_a_script_left_decides_whether_it_begins_again() {
         overrides: &plan.overrides,
         library: &plan.library,
         python: None,
-    };
+    }
+}
+
+#[test]
+fn what_a_script_left_decides_whether_it_begins_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let plan = plan(1, 1, 1, &pool());
+    let spec = first(&plan);
     let job = ledger.begin_job("test", 1).unwrap();
     let leave = |fault: Option<&str>, seconds: u64, printed: &str| {
         let fault = fault.map(|kind| Fault::new(kind, "x"));
@@ -157,10 +162,10 @@ fn what_a_script_left_decides_whether_it_begins_again() {
     assert_eq!(ledger.log(&id).unwrap(), None);
     let hash = spec.strategy.source.hash;
     let known = ledger.durations([hash].into_iter(), "rust").unwrap();
-    let (script, bars) = (hash.to_string(), data.bars.len() as u64);
-    assert_eq!(known.of(&script, &data.hash.to_string(), bars), Some(Duration::from_secs(6)));
+    let (script, bars) = (hash.to_string(), spec.data.bars.len() as u64);
+    assert_eq!(known.of(&script, &spec.data.hash.to_string(), bars), Some(Duration::from_secs(6)));
     assert_eq!(known.of(&script, "other data", 2 * bars), Some(Duration::from_secs(12)));
-    assert_eq!(known.of("another script", &data.hash.to_string(), bars), None);
+    assert_eq!(known.of("another script", &spec.data.hash.to_string(), bars), None);
     assert_eq!(ledger.durations([hash].into_iter(), "original").unwrap().of(&script, "", 1), None);
 }
 
@@ -172,16 +177,7 @@ fn a_writer_that_panics_makes_the_process_dead() {
     ledger.database().watch(health.component("ledger"));
     assert!(health.is_ready());
     let plan = plan(1, 1, 1, &pool());
-    let Market::Ready(data) = &plan.markets[0] else { panic!("a market") };
-    let spec = RunSpec {
-        strategy: &plan.strategies[0].0,
-        data,
-        params: Params::new(),
-        rules: &plan.rules[0],
-        overrides: &plan.overrides,
-        library: &plan.library,
-        python: None,
-    };
+    let spec = first(&plan);
     let job = ledger.begin_job("test", 1).unwrap();
     let writer = LedgerWriter::start(ledger.clone(), Box::new(|_| panic!("nobody to tell"))).unwrap();
     writer.record(spec.blank(job, RunStatus::Ok, None)).unwrap();

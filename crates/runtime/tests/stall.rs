@@ -35,6 +35,10 @@ fn blocks_its_worker(gate: &Receiver<()>) {
     let _ = std::hint::black_box(gate.recv());
 }
 
+fn pool(workers: usize) -> Pool {
+    Pool::new(PoolConfig { workers, name: "cpu".into(), ..PoolConfig::default() }).expect("starts")
+}
+
 #[test]
 fn a_step_that_blocks_is_told_with_its_place_and_stack() {
     let seen = Observatory::new("a test");
@@ -73,8 +77,7 @@ fn a_step_that_blocks_is_told_with_its_place_and_stack() {
 fn a_task_that_waits_for_nothing_of_its_own_is_told_and_one_that_computes_is_not() {
     let seen = Observatory::new("a test");
     let _watchdog = watch(&seen);
-    let pool =
-        Pool::new(PoolConfig { workers: 2, name: "cpu".into(), ..PoolConfig::default() }).expect("starts");
+    let pool = pool(2);
     let (open, gate) = mpsc::channel::<()>();
     let group = pool.group(GroupOptions::default());
     group.spawn("busy", |ctx| while ctx.should_stop().is_none() {});
@@ -90,8 +93,7 @@ fn a_task_that_waits_for_nothing_of_its_own_is_told_and_one_that_computes_is_not
 fn a_task_that_waits_for_its_children_is_no_stall() {
     let seen = Observatory::new("a test");
     let _watchdog = watch(&seen);
-    let pool =
-        Pool::new(PoolConfig { workers: 2, name: "cpu".into(), ..PoolConfig::default() }).expect("starts");
+    let pool = pool(2);
     let group = pool.group(GroupOptions::default());
     group.spawn("parent", |ctx| {
         let children = ctx.group(ctx.child_options());
@@ -112,8 +114,7 @@ fn a_task_that_waits_for_its_children_is_no_stall() {
 fn a_wait_on_purpose_is_shown_and_no_stall_until_its_own_deadline() {
     let seen = Observatory::new("a test");
     let _watchdog = watch(&seen);
-    let pool =
-        Pool::new(PoolConfig { workers: 2, name: "cpu".into(), ..PoolConfig::default() }).expect("starts");
+    let pool = pool(2);
     let (open, gate) = mpsc::channel::<()>();
     let (done, stuck_gate) = mpsc::channel::<()>();
     let until = Instant::now() + Duration::from_millis(700);
@@ -143,8 +144,7 @@ fn a_wait_on_purpose_is_shown_and_no_stall_until_its_own_deadline() {
 fn a_wait_is_over_with_its_guard_and_steps_have_none() {
     let seen = Observatory::new("a test");
     let _watchdog = watch(&seen);
-    let pool =
-        Pool::new(PoolConfig { workers: 1, name: "cpu".into(), ..PoolConfig::default() }).expect("starts");
+    let pool = pool(1);
     let (open, gate) = mpsc::channel::<()>();
     let group = pool.group(GroupOptions::default());
     group.spawn("after", move |_| {

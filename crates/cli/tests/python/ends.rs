@@ -1,6 +1,6 @@
 //! How scripts end that do not come to a good end, and what is said of runs that are not what was asked for.
 
-use crate::world::{bars, lines, package, program, python, text, tide};
+use crate::world::{bars, lines, package, python, text, tide, with_package};
 use serde_json::Value;
 use std::path::Path;
 
@@ -185,12 +185,9 @@ fn runs_on_other_bars_and_runs_without_trades_are_pointed_out() {
                 \x20   def next(self):\n        if self.m[-1] > 0: self.buy()\n";
     write(folder.path(), "long.py", long);
     let package = package(folder.path());
-    let run = |args: &[&str]| {
-        let mut tide = program(folder.path(), &python, args);
-        if let Some(package) = &package {
-            tide.env("TIDE_PYTHON_PACKAGE", package);
-        }
-        tide.output().expect("tide runs")
+    let run = |args: &[&str]| match &package {
+        Some(package) => with_package(folder.path(), &python, package, args),
+        None => tide(folder.path(), &python, args),
     };
     let batch = ["backtest", "own.py", "part.py", "poor.py", "long.py", "--data", "X-USD_15m.csv"];
     let out = run(&[&batch[..], &["--json"]].concat());

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
 };
-use world::{CROSS, WHOLE, bars, lines, package, program, python, text, tide};
+use world::{CROSS, WHOLE, bars, lines, package, python, text, tide, with_package};
 
 const SEARCHED: &str = "
 import backtesting
@@ -130,12 +130,7 @@ fn an_optimisation_tells_how_many_combinations_it_tried() {
     bars(folder.path());
     let script = format!("{CROSS}{SEARCHED}").replace("tag='up'", "");
     std::fs::write(folder.path().join("searched.py"), script).expect("writes");
-    let run = |args: &[&str]| {
-        program(folder.path(), &python, args)
-            .env("TIDE_PYTHON_PACKAGE", &package)
-            .output()
-            .expect("tide runs")
-    };
+    let run = |args: &[&str]| with_package(folder.path(), &python, &package, args);
     let batch = ["backtest", "searched.py", "--data", "X-USD_15m.csv", "--json"];
     for more in [&["--verify-engine"][..], &["--broker", "backtesting_py_0_3"]] {
         let out = run(&[&batch[..], more].concat());
@@ -175,12 +170,7 @@ fn scripts_run_under_the_rules_of_version_0_3_where_asked() {
     bars(folder.path());
     let script = format!("{CROSS}{WHOLE}").replace("tag='up'", "");
     std::fs::write(folder.path().join("old.py"), script).expect("writes");
-    let run = |args: &[&str]| {
-        program(folder.path(), &python, args)
-            .env("TIDE_PYTHON_PACKAGE", &package)
-            .output()
-            .expect("tide runs")
-    };
+    let run = |args: &[&str]| with_package(folder.path(), &python, &package, args);
     let batch = ["backtest", "old.py", "--data", "X-USD_15m.csv"];
     let old = [&batch[..], &["--broker", "backtesting_py_0_3"]].concat();
     let out = run(&[&old[..], &["--json"]].concat());

@@ -1,6 +1,6 @@
 //! What is told of a run: its parameters, its account, its failures, and how it is repeated.
 
-use crate::world::{CROSS, WHOLE, folder, lines, package, program, python, text, tide};
+use crate::world::{CROSS, WHOLE, folder, lines, package, program, python, text, tide, with_package};
 use serde_json::{Value, json};
 use std::{path::Path, process::Output};
 
@@ -178,8 +178,7 @@ fn pages_of_plots_are_the_original_librarys() {
     let said = help.split("--plots").nth(1).expect("the option").split("--").nth(1).unwrap_or_default();
     assert!(said.starts_with("python-engine original"), "{said}");
     let Some(package) = package(folder.path()) else { return };
-    let refused = program(folder.path(), &python, &plots).env("TIDE_PYTHON_PACKAGE", package).output();
-    let refused = refused.expect("tide runs");
+    let refused = with_package(folder.path(), &python, &package, &plots);
     let told = text(&refused.stderr);
     assert!(refused.status.code() == Some(2) && told.contains("--python-engine original"), "{told}");
     assert!(!pages.exists(), "no empty folder");
@@ -193,12 +192,7 @@ fn two_engines_are_compared_and_the_first_difference_is_named() {
         .replace("self.buy(tag='up')", "self.buy(size=1 if '/package/' in backtesting.__file__ else 2)");
     let folder = folder(&[("cross.py", CROSS), ("differs.py", &differs)]);
     let Some(package) = package(folder.path()) else { return };
-    let run = |args: &[&str]| {
-        program(folder.path(), &python, args)
-            .env("TIDE_PYTHON_PACKAGE", &package)
-            .output()
-            .expect("tide runs")
-    };
+    let run = |args: &[&str]| with_package(folder.path(), &python, &package, args);
     let same = run(&backtest(&["cross.py", "--verify-engine", "--json"]));
     assert_eq!(same.status.code(), Some(0), "{}", text(&same.stderr));
     assert!(text(&same.stderr).contains("engines: 0 of 1 scripts differ"), "{}", text(&same.stderr));

@@ -105,6 +105,11 @@ if __name__ == '__main__':
     bt.run(fast=7)
 ";
 
+/// `tide` with our own package, wherever it lies.
+pub fn with_package(folder: &Path, python: &Path, package: &Path, args: &[&str]) -> Output {
+    program(folder, python, args).env("TIDE_PYTHON_PACKAGE", package).output().expect("tide runs")
+}
+
 /// A folder with bars and these scripts.
 pub fn folder(scripts: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("folder");

@@ -256,8 +256,8 @@ impl Request {
         self.repeatable.unwrap_or_else(|| self.method.is_idempotent())
     }
 
-    /// The URL as it may be shown, without secrets.
-    pub fn shown_url(&self) -> String {
+    /// The URL as it may be shown.
+    pub(crate) fn shown_url(&self) -> String {
         self.url.as_ref().map_or_else(|_| "(no URL)".into(), |url| redact::url(url).to_string())
     }
 

@@ -8,14 +8,13 @@ use picture::{Downloads, Line};
 use springtide_domain::ContentHash;
 use springtide_io::{
     ImportError,
-    http::{CacheUse, Cause, Client, Deadlines, Downloaded, HttpError, Request, Room, Source},
+    http::{CacheUse, Cause, Client, Deadlines, Downloaded, HttpError, Request, Room, Source, redact},
 };
 use springtide_lab::LabError;
 use springtide_runtime::{
-    Outcome, Priority,
+    CancelToken, Outcome, Priority,
     exec::{Runtime, RuntimeConfig, Scope},
     limit::RetryConfig,
-    observe::Observatory,
 };
 use std::{
     collections::BTreeSet,
@@ -45,6 +44,8 @@ pub struct Fetched {
     /// Those among `files` that the server can be asked about again.
     kept: Vec<PathBuf>,
     folder: PathBuf,
+    /// The person interrupted it; nothing is there then.
+    pub interrupted: bool,
 }
 
 impl Fetched {
@@ -124,16 +125,19 @@ pub fn fetch(context: &Context, urls: &BTreeSet<&str>, args: &ImportArgs) -> Res
     let failed = |error: &dyn std::fmt::Display| LabError::Data(error.to_string());
     let lines: Vec<Arc<Line>> = wanted.iter().map(|w| Arc::clone(&w.line)).collect();
     let picture = Downloads::new(context.term, lines.clone());
-    let seen = Observatory::new(std::env::args().map(|a| shown(&a)).collect::<Vec<_>>().join(" "));
-    let (view, jobs) = (picture.clone(), jobs(&wanted, args));
-    seen.add_section("fetch", move || view.view());
-    let _visible = observe::serve(context.term, &seen);
+    let (view, jobs, cancel) = (picture.clone(), jobs(&wanted, args), CancelToken::new());
+    context.seen.add_section("fetch", move || view.view());
+    let _visible = observe::serve(context.term, &context.seen);
     let display = Display::of(context.term, picture)
         .map_err(|source| LabError::File { path: "progress".into(), source })?;
+    let _signals = (context.signals.speak_through(display.speaker()), context.signals.cancels(&cancel)?);
     let runtime = RuntimeConfig { workers: 1, name: "fetch".into(), ..RuntimeConfig::default() };
-    let runtime = Runtime::new(runtime).map_err(|e| failed(&e))?;
+    let runtime = Runtime::under(runtime, &cancel).map_err(|e| failed(&e))?;
     let results = runtime.run("fetch", move |scope| all(scope, jobs, lines));
     display.finish();
+    if cancel.is_cancelled() {
+        return Ok(Fetched { interrupted: true, ..fetched });
+    }
     let results = results.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
     for (Wanted { url, path, .. }, result) in wanted.into_iter().zip(results) {
         match result.map_err(|error| told(&error)).and_then(|got| not_a_page(&path).map(|()| got)) {
@@ -145,7 +149,7 @@ pub fn fetch(context: &Context, urls: &BTreeSet<&str>, args: &ImportArgs) -> Res
             Err(why) => {
                 // What can be continued stays, and so does its folder.
                 let _ = path.parent().map(fs::remove_dir);
-                fetched.failed.push((shown(&url), why));
+                fetched.failed.push((redact::text(&url), why));
             }
         }
     }
@@ -227,11 +231,6 @@ fn not_a_page(path: &Path) -> Result<(), String> {
          needs no sign-in",
         name(path)
     ))
-}
-
-/// An argument as it may be shown.
-fn shown(argument: &str) -> String {
-    if is_url(argument) { Request::get(argument).shown_url() } else { argument.to_owned() }
 }
 
 fn name(path: &Path) -> String {
