@@ -327,6 +327,17 @@ pub struct ImportArgs {
     /// Bar length when the times do not tell.
     #[arg(long, value_name = "TF")]
     pub timeframe: Option<springtide_domain::Timeframe>,
+    /// The files hold single trades (time, price, quantity, perhaps symbol), to be summed up to bars of this length;
+    /// each symbol of a file becomes a data set.
+    #[arg(
+        long,
+        value_name = "TF",
+        conflicts_with_all = ["timeframe", "skip_bad", "sort", "timezone", "date_order"]
+    )]
+    pub trades: Option<springtide_domain::Timeframe>,
+    /// Names of the columns, from left to right, of files of trades that have no head line: `id,price,qty,time`.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "trades")]
+    pub columns: Option<Vec<String>>,
     /// Skip bad rows and count them, instead of refusing the file.
     #[arg(long)]
     pub skip_bad: bool,

@@ -444,6 +444,32 @@ fn bars_are_imported_from_an_address() {
 }
 
 #[test]
+fn trades_are_summed_up_to_bars() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    let start = 1_704_067_200_000i64;
+    let trade = |i: i64| {
+        format!("{},{},{}.25,1\n", start + i * 20_000, ["A-USD", "B-USD"][i as usize % 2], 100 + i % 7)
+    };
+    let trades: String =
+        std::iter::once("ts_ms,symbol,price,qty\n".to_owned()).chain((0..900).map(trade)).collect();
+    std::fs::write(at.join("trades.csv"), trades).expect("writes");
+    let plain = tide(at, &["data", "import", "trades.csv"]);
+    assert!(code(&plain) == 1 && text(&plain.stderr).contains("--trades 1m"), "{}", text(&plain.stderr));
+    let out = tide(at, &["data", "import", "trades.csv", "--trades", "15m"]);
+    assert_eq!(code(&out), 0, "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("A-USD 15: 20 bars"), "{}", text(&out.stdout));
+    std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
+    let run = tide(at, &["backtest", "cross.pine", "--data", "B-USD:15", "--json", "-q"]);
+    assert!(
+        code(&run) == 0 && text(&run.stdout).contains("\"bars\":20"),
+        "{}{}",
+        text(&run.stdout),
+        text(&run.stderr)
+    );
+}
+
+#[test]
 fn runs_are_appended_to_a_log() {
     let folder = tempfile::tempdir().expect("folder");
     let at = folder.path();

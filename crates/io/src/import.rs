@@ -47,7 +47,7 @@ pub struct LoadedBars {
     pub cached: bool,
 }
 
-fn io_error(path: &Path) -> impl Fn(io::Error) -> ImportError + '_ {
+pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ImportError + '_ {
     move |source| ImportError::Io { path: path.to_owned(), source }
 }
 
@@ -73,22 +73,40 @@ fn format_of(path: &Path) -> Result<SourceFormat, ImportError> {
 }
 
 /// What reading a source gave, before symbol and timeframe are known.
-struct Draft {
+pub(crate) struct Draft {
     format: SourceFormat,
-    dialect: Option<Dialect>,
-    columns: Vec<(String, String)>,
-    ignored: Vec<String>,
-    notes: Vec<String>,
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) columns: Vec<(String, String)>,
+    pub(crate) ignored: Vec<String>,
+    pub(crate) notes: Vec<String>,
     rows: u64,
     bad: RowIssues,
     duplicates: RowIssues,
     out_of_order: RowIssues,
     reversed: bool,
     sorted: bool,
-    missing_volume: u64,
+    pub(crate) missing_volume: u64,
 }
 
 impl Draft {
+    /// So many rows of text, all of them sound.
+    pub(crate) fn of_sound_text(rows: u64) -> Self {
+        Self {
+            format: SourceFormat::Csv,
+            dialect: None,
+            columns: Vec::new(),
+            ignored: Vec::new(),
+            notes: Vec::new(),
+            rows,
+            bad: RowIssues::default(),
+            duplicates: RowIssues::default(),
+            out_of_order: RowIssues::default(),
+            reversed: false,
+            sorted: false,
+            missing_volume: 0,
+        }
+    }
+
     /// Judges what was collected: refuses bad rows and disorder, puts rows in order.
     fn settle<K: Sink>(
         path: &Path,
@@ -115,17 +133,13 @@ impl Draft {
         }
         Ok(Self {
             format,
-            dialect: None,
-            columns: Vec::new(),
-            ignored: Vec::new(),
-            notes: Vec::new(),
-            rows: collector.rows,
             bad: collector.bad,
             duplicates: collector.duplicates,
             out_of_order: collector.out_of_order,
             reversed: collector.reversed,
             sorted: collector.sorted,
             missing_volume: collector.missing_volume,
+            ..Self::of_sound_text(collector.rows)
         })
     }
 }
@@ -163,23 +177,43 @@ fn read_columns<K: Sink>(
 /// Symbol, timeframe, price step and gaps of what was read; everything but the hash.
 fn identify<K: Sink>(
     path: &Path,
-    draft: Draft,
+    mut draft: Draft,
     options: &ImportOptions,
     sink: &mut K,
 ) -> Result<BarMeta, ImportError> {
-    let mut notes = draft.notes;
     let guess = naming::guess(&path.file_stem().unwrap_or_default().to_string_lossy());
     let rows = sink.rows();
     let detected = Timeframe::detect(&sink.times(0..rows.min(2_001)).map_err(io_error(path))?);
-    let timeframe = choose_timeframe(path, options.timeframe, guess.timeframe, detected, &mut notes)?;
-    let mut symbol = match (&options.symbol, guess.ticker) {
-        (Some(given), _) => naming::symbol_info(given, &guess.exchange),
-        (None, Some(ticker)) => naming::symbol_info(&ticker, &guess.exchange),
+    let timeframe = choose_timeframe(path, options.timeframe, guess.timeframe, detected, &mut draft.notes)?;
+    let symbol = choose_symbol(path, options, guess)?;
+    describe(path, draft, (symbol, timeframe), options, sink)
+}
+
+/// What was given counts; else what the file's name says.
+pub(crate) fn choose_symbol(
+    path: &Path,
+    options: &ImportOptions,
+    guess: naming::NameGuess,
+) -> Result<SymbolInfo, ImportError> {
+    match (&options.symbol, guess.ticker) {
+        (Some(given), _) => Ok(naming::symbol_info(given, &guess.exchange)),
+        (None, Some(ticker)) => Ok(naming::symbol_info(&ticker, &guess.exchange)),
         (None, None) => {
             let problem = "the file's name names no symbol: pass --symbol".to_owned();
-            return Err(ImportError::Identity { path: path.to_owned(), problem });
+            Err(ImportError::Identity { path: path.to_owned(), problem })
         }
-    };
+    }
+}
+
+/// Price step and gaps of what was read; everything but the hash.
+pub(crate) fn describe<K: Sink>(
+    path: &Path,
+    draft: Draft,
+    (mut symbol, timeframe): (SymbolInfo, Timeframe),
+    options: &ImportOptions,
+    sink: &mut K,
+) -> Result<BarMeta, ImportError> {
+    let (mut notes, rows) = (draft.notes, sink.rows());
     symbol.mintick = price_step(path, options, sink, &mut notes)?;
     let gaps = scan_gaps(sink, timeframe).map_err(io_error(path))?;
     if gaps.short_steps > 0 {
@@ -297,7 +331,7 @@ fn scan_gaps<K: Sink>(sink: &mut K, timeframe: Timeframe) -> io::Result<crate::r
     Ok(finder.finish())
 }
 
-fn with_hash(mut meta: BarMeta, hash: ContentHash) -> BarMeta {
+pub(crate) fn with_hash(mut meta: BarMeta, hash: ContentHash) -> BarMeta {
     if let Some(report) = &mut meta.report {
         report.hash = hash.to_string();
     }

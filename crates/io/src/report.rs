@@ -1,5 +1,6 @@
 //! What an import found: counts, samples with their lines, and why a file was refused.
 
+use crate::ticks::TickError;
 use serde::{Deserialize, Serialize};
 use springtide_domain::Timeframe;
 use std::{fmt, path::PathBuf};
@@ -278,6 +279,9 @@ pub enum ImportError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file of single trades that cannot be read.
+    #[error(transparent)]
+    Trades(#[from] TickError),
 }
 
 impl ImportError {
@@ -291,6 +295,7 @@ impl ImportError {
             | Self::Disorder { path, .. }
             | Self::Identity { path, .. }
             | Self::Damaged { path, .. } => path,
+            Self::Trades(error) => error.path(),
         }
     }
 }

@@ -124,20 +124,29 @@ impl DataStore {
     ) -> Result<ImportReport, ImportError> {
         let (place, meta, _) = import_file(path, options, &self.root, |meta| {
             let place = self.place(&meta.symbol, meta.timeframe);
-            if let Some(other) = taken.get(&place) {
-                let name = format!("{} {}", full_name(&meta.symbol), meta.timeframe);
-                let problem = format!(
-                    "{} was imported as {name} too: join the files or pass --symbol",
-                    other.display()
-                );
-                return Err(ImportError::Identity { path: path.to_owned(), problem });
-            }
-            self.note_replacement(&place, path, meta)?;
+            self.claim(&place, path, meta, taken)?;
             Ok(place)
         })?;
         taken.insert(place, path.to_owned());
         meta.report
             .ok_or_else(|| ImportError::Empty { path: path.to_owned(), hint: "nothing was reported".into() })
+    }
+
+    /// Refuses a place that another file of the same call has `taken`, and notes what stood there before.
+    pub(crate) fn claim(
+        &self,
+        place: &Path,
+        path: &Path,
+        meta: &mut BarMeta,
+        taken: &HashMap<PathBuf, PathBuf>,
+    ) -> Result<(), ImportError> {
+        if let Some(other) = taken.get(place) {
+            let name = format!("{} {}", full_name(&meta.symbol), meta.timeframe);
+            let problem =
+                format!("{} was imported as {name} too: join the files or pass --symbol", other.display());
+            return Err(ImportError::Identity { path: path.to_owned(), problem });
+        }
+        self.note_replacement(place, path, meta)
     }
 
     /// Notes what stood there before. Another symbol whose name makes the same folder is not overwritten.

@@ -2,6 +2,7 @@
 
 use springtide_domain::Timeframe;
 use springtide_io::{
+    DataStore, ImportError, ImportOptions, ImportReport,
     files::{FilePool, PoolOptions},
     ticks::{SymbolBars, TickBars, TickError, TickOptions, bars_from_ticks},
 };
@@ -114,4 +115,121 @@ fn what_is_no_trade_is_named_by_its_line() {
     }
     let text = read("time,price\n2024-01-01 00:00:00,5\n").expect_err("not read").to_string();
     assert!(text.contains("no whole number"), "{text}");
+}
+
+#[test]
+fn times_that_no_calendar_has_are_refused() {
+    for time in ["9223372036854775807", "-9223372036854775808", "99999999999999999999999"] {
+        let text = read(&format!("ts,price\n{START},5\n{time},5\n")).expect_err("not read").to_string();
+        assert!(text.contains("line 3") && text.contains("no whole number of epoch milliseconds"), "{text}");
+    }
+}
+
+/// Imports files of trades as hourly bars; what each gave, and the store.
+fn import(
+    files: &[(&str, &str)],
+    columns: Option<&str>,
+    options: &ImportOptions,
+) -> (Vec<Result<Vec<ImportReport>, ImportError>>, DataStore, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("folder");
+    let write = |(name, text): &(&str, &str)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("writes");
+        path
+    };
+    let paths: Vec<PathBuf> = files.iter().map(write).collect();
+    let store = DataStore::new(folder.path().join("store"));
+    let pool = FilePool::new(PoolOptions { threads: Some(2) }).expect("threads");
+    let columns = columns.map(|names| names.split(',').map(str::to_owned).collect());
+    let ticks = TickOptions { columns, ..TickOptions::default() };
+    let results = store.import_trades(&pool, &paths, Timeframe::Minutes(60), &ticks, options);
+    (results, store, folder)
+}
+
+#[test]
+fn each_symbol_of_a_file_becomes_a_data_set() {
+    let text = format!(
+        "ts_ms,symbol,price,qty\n{START},BTC-USD,10.25,1\n{START},E,3,2\n{},BTC-USD,11.5,2\n{},BTC-USD,9,1\n",
+        START + 1,
+        START + 3 * HOUR
+    );
+    let (results, store, _folder) = import(&[("trades.csv", &text)], None, &ImportOptions::default());
+    let reports = results.into_iter().next().expect("one file").expect("imported");
+    let said: Vec<_> =
+        reports.iter().map(|r| (r.symbol.as_str(), r.rows, r.bars, r.gaps.missing_bars)).collect();
+    assert_eq!(said, [("BTC-USD", 3, 2, 2), ("E", 1, 1, 0)]);
+    assert!(reports[0].notes.iter().any(|n| n == "summed up from 3 trades"), "{:?}", reports[0].notes);
+    let kept = store.ls().expect("lists").entries;
+    let kept: Vec<_> = kept.iter().map(|e| (e.symbol.ticker.as_str(), e.bars, e.hash.as_str())).collect();
+    assert_eq!(kept, [("BTC-USD", 2, reports[0].hash.as_str()), ("E", 1, reports[1].hash.as_str())]);
+    assert!(store.check().expect("checks").iter().all(|f| f.code != "hash" && f.code != "order"));
+    let bars = springtide_io::BarFile::open(&store.root().join("BTC-USD").join("60.arrow")).expect("opens");
+    let view = bars.view();
+    assert_eq!(
+        (view.open[0], view.high[0], view.low[0], view.close[0], view.volume[0]),
+        (10.25, 11.5, 10.25, 11.5, 3.0)
+    );
+}
+
+#[test]
+fn a_file_without_a_head_line_is_read_by_names() {
+    // As the largest exchange publishes them.
+    let text =
+        format!("28457,42,0.5,21,{START}000,True,True\n28458,43.5,0.5,21.75,{}000,True,True\n", START + HOUR);
+    let names = "id,price,qty,quote_qty,time,is_buyer_maker,is_best_match";
+    let file = [("ETHUSDT-trades-2024-01.csv", text.as_str())];
+    let (results, ..) = import(&file, Some(names), &ImportOptions::default());
+    let reports = results.into_iter().next().expect("one file").expect("imported");
+    assert_eq!((reports[0].symbol.as_str(), reports[0].bars, reports[0].from_ms), ("ETHUSDT", 2, START));
+    let (results, ..) = import(
+        &file,
+        Some(names),
+        &ImportOptions { symbol: Some("ETH-USDT".into()), ..ImportOptions::default() },
+    );
+    let reports = results.into_iter().next().expect("one file").expect("imported");
+    assert_eq!(
+        (reports[0].symbol.as_str(), reports[0].dialect.as_ref().and_then(|d| d.header_line)),
+        ("ETH-USDT", None)
+    );
+    for (names, want) in [
+        (None, "pass --columns"),
+        (Some("time,price"), "2 columns were named"),
+        (Some("a,b,c,d,e,f,g"), "`a,b,c,d,e,f,g` names no column"),
+    ] {
+        let (results, store, _folder) = import(&file, names, &ImportOptions::default());
+        let error = results.into_iter().next().expect("one file").expect_err("refused").to_string();
+        assert!(error.contains(want) && error.contains("ETHUSDT-trades"), "{error}");
+        assert!(store.ls().expect("lists").entries.is_empty());
+    }
+    // Names for a file that has a head line all the same.
+    let text = format!("{names}\n{text}");
+    let (results, ..) = import(&[("ETHUSDT.csv", text.as_str())], Some(names), &ImportOptions::default());
+    assert_eq!(results.into_iter().next().expect("one file").expect("imported")[0].rows, 2);
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_whole() {
+    let one = format!("ts,symbol,price\n{START},A,1\n{START},,1\n");
+    let two = format!("ts,symbol,price\n{START},A,1\n{START},B,1\n");
+    let three = format!("ts,symbol,price\n{START},C,1\n{START},B,1\n");
+    let files = [
+        ("one.csv", one.as_str()),
+        ("two.csv", two.as_str()),
+        ("three.csv", three.as_str()),
+        ("four.csv", "ts,price\n"),
+    ];
+    let (results, store, _folder) = import(&files, None, &ImportOptions::default());
+    let said: Vec<String> =
+        results.iter().map(|r| r.as_ref().map_or_else(|e| e.to_string(), |r| r.len().to_string())).collect();
+    assert!(said[0].contains("trades without a symbol"), "{said:?}");
+    assert_eq!(said[1], "2");
+    assert!(said[2].contains("was imported as B 60 too"), "{said:?}");
+    assert!(said[3].contains("there are no trades"), "{said:?}");
+    let kept: Vec<String> =
+        store.ls().expect("lists").entries.iter().map(|e| e.symbol.ticker.clone()).collect();
+    assert_eq!(kept, ["A", "B"], "nothing of the others");
+    let options = ImportOptions { symbol: Some("X".into()), ..ImportOptions::default() };
+    let (results, ..) = import(&files[1..2], None, &options);
+    let error = results.into_iter().next().expect("one file").expect_err("refused").to_string();
+    assert!(error.contains("names its symbols (A, B): leave out --symbol X"), "{error}");
 }

@@ -6,10 +6,16 @@ use crate::{
     paths::expand,
 };
 use springtide_domain::{Severity, Timeframe, synth};
-use springtide_io::{DATA_ENDINGS, DataEntry, DataStore, ImportError, LoadedBars, load_any};
+use springtide_io::{
+    DATA_ENDINGS, DataEntry, DataStore, LoadedBars,
+    files::{FilePool, PoolOptions},
+    load_any,
+    ticks::TickOptions,
+};
+use springtide_runtime::{GroupOptions, Priority};
 use std::path::{Path, PathBuf};
 
-pub use springtide_io::{DateOrder, Finding, ImportOptions, ImportReport};
+pub use springtide_io::{DateOrder, Finding, ImportError, ImportOptions, ImportReport};
 
 /// What to do about imported bars that cannot be read.
 const IMPORT_AGAIN: &str = "the imported bars are damaged: `tide data import FILE` with the file that they came from puts them right";
@@ -129,8 +135,38 @@ pub fn import(
     files: &[PathBuf],
     store: &Path,
     options: &ImportOptions,
-) -> Vec<Result<ImportReport, springtide_io::ImportError>> {
+) -> Vec<Result<ImportReport, ImportError>> {
     DataStore::new(store).import(files, options)
+}
+
+/// How files of single trades become bars.
+#[derive(Clone, Debug)]
+pub struct Trades {
+    /// Bar length.
+    pub timeframe: Timeframe,
+    /// Names of the columns from left to right, where the files have no head line.
+    pub columns: Option<Vec<String>>,
+    /// Class of the work.
+    pub priority: Priority,
+}
+
+/// Sums files of trades up to bars and keeps them in the store, one data set per symbol; results in the order of the
+/// files.
+///
+/// # Errors
+/// When no threads can be started.
+pub fn import_trades(
+    files: &[PathBuf],
+    store: &Path,
+    options: &ImportOptions,
+    trades: Trades,
+) -> Result<Vec<Result<Vec<ImportReport>, ImportError>>, LabError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool =
+        FilePool::new(PoolOptions { threads: Some(threads) }).map_err(|e| LabError::Data(e.to_string()))?;
+    let group = GroupOptions { priority: trades.priority, ..GroupOptions::default() };
+    let ticks = TickOptions { columns: trades.columns, group };
+    Ok(DataStore::new(store).import_trades(&pool, files, trades.timeframe, &ticks, options))
 }
 
 /// Imported data sets, and files of the store that cannot be read.

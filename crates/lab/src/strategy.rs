@@ -2,6 +2,7 @@
 
 use crate::{LabError, encoding::decode};
 use springtide_domain::ContentHash;
+use springtide_io::files::{BatchOptions, FileError, FilePool, Item, Loaded, PoolOptions};
 use std::path::{Path, PathBuf};
 
 /// Languages a strategy can be written in, by file ending.
@@ -48,38 +49,64 @@ pub struct StrategySource {
 /// Files larger than this are no strategies; the longest public one has 2,690 lines.
 const SOURCE_MAX_BYTES: u64 = 4 << 20;
 
+fn kind_of(path: &Path) -> Result<StrategyKind, LabError> {
+    StrategyKind::of(path).ok_or_else(|| {
+        LabError::Usage(format!("{}: a strategy's file name ends in .pine or .py", path.display()))
+    })
+}
+
+fn too_large(path: &Path, bytes: u64) -> LabError {
+    LabError::Usage(format!("{}: {bytes} bytes; a strategy has at most {SOURCE_MAX_BYTES}", path.display()))
+}
+
 impl StrategySource {
     /// Reads a file. Bytes that are no text are an error that names the first one.
     pub fn read(path: &Path) -> Result<Self, LabError> {
-        let kind = StrategyKind::of(path).ok_or_else(|| {
-            LabError::Usage(format!("{}: a strategy's file name ends in .pine or .py", path.display()))
-        })?;
+        let kind = kind_of(path)?;
         let file = |source| LabError::File { path: path.to_owned(), source };
         let size = std::fs::metadata(path).map_err(file)?.len();
         if size > SOURCE_MAX_BYTES {
-            return Err(LabError::Usage(format!(
-                "{}: {size} bytes; a strategy has at most {SOURCE_MAX_BYTES}",
-                path.display()
-            )));
+            return Err(too_large(path, size));
         }
-        let bytes = std::fs::read(path).map_err(file)?;
+        Self::from_bytes(path, kind, std::fs::read(path).map_err(file)?)
+    }
+
+    fn from_bytes(path: &Path, kind: StrategyKind, bytes: Vec<u8>) -> Result<Self, LabError> {
         let text =
             decode(bytes, kind).map_err(|why| LabError::Usage(format!("{}: {why}", path.display())))?;
         Ok(Self::from_text(path, kind, text))
     }
 
-    /// One file of several: what is wrong with it concerns nobody else.
+    /// Reads files, several at once, in the order of the paths. What is wrong with one concerns nobody else: it is
+    /// there with its [`problem`](Self::problem).
     ///
     /// # Errors
-    /// When its ending is none of a strategy.
-    pub fn one_of_many(path: &Path) -> Result<Self, LabError> {
-        match (Self::read(path), StrategyKind::of(path)) {
-            (Err(problem), Some(kind)) => {
-                let nothing = Self::from_text(path, kind, String::new());
-                Ok(Self { problem: Some(problem.to_string()), ..nothing })
+    /// When a file's ending is none of a strategy, or no threads can be started.
+    pub fn read_all(paths: Vec<PathBuf>) -> Result<Vec<Self>, LabError> {
+        paths.iter().try_for_each(|path| kind_of(path).map(drop))?;
+        let threads = paths.len().clamp(1, FilePool::usual_threads());
+        let pool = FilePool::new(PoolOptions { threads: Some(threads) })
+            .map_err(|error| LabError::Usage(format!("no threads to read strategies with: {error}")))?;
+        let options = BatchOptions { in_order: true, bytes_max: SOURCE_MAX_BYTES, ..BatchOptions::default() };
+        let work = |loaded: Loaded<'_>| {
+            kind_of(loaded.path())
+                .and_then(|kind| Self::from_bytes(loaded.path(), kind, loaded.bytes().to_vec()))
+        };
+        let one = |item: Item<Result<Self, LabError>>| {
+            let read = item.result.map_err(|error| match error {
+                FileError::TooLarge { path, bytes, .. } => too_large(&path, bytes),
+                FileError::Io { path, source, .. } => LabError::File { path, source },
+                other => LabError::Usage(other.to_string()),
+            });
+            match read.flatten() {
+                Ok(source) => Ok(source),
+                Err(problem) => {
+                    let nothing = Self::from_text(&item.path, kind_of(&item.path)?, String::new());
+                    Ok(Self { problem: Some(problem.to_string()), ..nothing })
+                }
             }
-            (outcome, _) => outcome,
-        }
+        };
+        pool.read(paths, options, work).blocking().map(one).collect()
     }
 
     /// A strategy from text already at hand.

@@ -365,8 +365,7 @@ fn tell_plan(context: &Context, plan: &Plan, planned: u64) {
 
 fn plan(context: &Context, args: &BacktestArgs, pool: &Pool) -> Result<Plan, LabError> {
     let files = expand(&args.strategies, &|path| StrategyKind::of(path).is_some())?;
-    let sources: Vec<StrategySource> =
-        files.iter().map(|f| StrategySource::one_of_many(f)).collect::<Result<_, _>>()?;
+    let sources = StrategySource::read_all(files)?;
     let rules = rules(args, &sources)?;
     let python = python(context, args, &sources)?;
     let compiled = CompiledStrategy::all(sources, pool, python.as_ref());

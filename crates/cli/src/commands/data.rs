@@ -10,11 +10,12 @@ use crate::{
 };
 use springtide_lab::{
     LabError,
-    market::{self, DateOrder, Finding, ImportOptions, ImportReport, is_bar_file},
+    market::{self, DateOrder, Finding, ImportError, ImportOptions, ImportReport, Trades, is_bar_file},
     paths::expand,
     report::export::iso,
 };
-use std::collections::BTreeSet;
+use springtide_runtime::Priority;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Dispatches the three.
 pub fn run(context: &Context, command: &DataCommand) -> CommandResult {
@@ -34,6 +35,10 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
         return Err(LabError::Usage("--symbol names one market: import its file alone".into()));
     }
     let fetched = fetch::fetch(context, &urls, args)?;
+    if fetched.interrupted {
+        context.term.note("Interrupted; nothing was imported. The same command goes on with what was begun.");
+        return Ok(Ending::Interrupted);
+    }
     for (url, why) in &fetched.failed {
         tell_failure(context, args, url, why);
     }
@@ -53,13 +58,15 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
         ..ImportOptions::default()
     };
     let mut failed = fetched.failed.len();
-    for (file, result) in files.iter().zip(market::import(&files, &context.workspace.data(), &options)) {
+    for (file, result) in files.iter().zip(read(context, args, &files, &options)?) {
         match result {
-            Ok(report) => {
+            Ok(reports) => {
                 fetched.used(file);
-                match args.json {
-                    true => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
-                    false => print!("{}", summary(&report)),
+                for report in &reports {
+                    match args.json {
+                        true => println!("{}", serde_json::to_string(report).unwrap_or_default()),
+                        false => print!("{}", summary(report)),
+                    }
                 }
             }
             Err(error) => {
@@ -77,6 +84,22 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
         (f, n) if f == n => Ending::Failed,
         _ => Ending::Partly,
     })
+}
+
+/// What each file held: one set of bars, or of trades one per symbol.
+fn read(
+    context: &Context,
+    args: &ImportArgs,
+    files: &[PathBuf],
+    options: &ImportOptions,
+) -> Result<Vec<Result<Vec<ImportReport>, ImportError>>, LabError> {
+    let store = context.workspace.data();
+    let Some(timeframe) = args.trades else {
+        let one = |result: Result<ImportReport, ImportError>| result.map(|report| vec![report]);
+        return Ok(market::import(files, &store, options).into_iter().map(one).collect());
+    };
+    let trades = Trades { timeframe, columns: args.columns.clone(), priority: Priority::Low };
+    market::import_trades(files, &store, options, trades)
 }
 
 fn tell_failure(context: &Context, args: &ImportArgs, source: &str, why: &str) {

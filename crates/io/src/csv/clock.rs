@@ -12,10 +12,14 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Unit of a number counted from 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EpochUnit {
+pub enum EpochUnit {
+    /// Seconds.
     Seconds,
+    /// Milliseconds.
     Millis,
+    /// Microseconds.
     Micros,
+    /// Nanoseconds.
     Nanos,
 }
 
@@ -40,6 +44,7 @@ impl EpochUnit {
     }
 
     /// A whole number of this unit in milliseconds, rounded down; none when out of range.
+    #[inline(always)]
     pub(crate) fn to_ms(self, count: i64) -> Option<i64> {
         match self {
             Self::Seconds => count.checked_mul(1_000),

@@ -224,7 +224,8 @@ fn find_table(path: &Path, all: &[Line<'_>]) -> Result<(u8, usize), ImportError>
     Err(refuse(
         path,
         format!("no table of five or more columns found; line {} reads `{line}`", all[0].number),
-        "give time, open, high, low, close and volume, separated by `,`, `;`, tab or `|`",
+        "give time, open, high, low, close and volume, separated by `,`, `;`, tab or `|`; a file of single trades is \
+         summed up with --trades 1m",
     ))
 }
 
@@ -251,11 +252,16 @@ fn named_roles(path: &Path, names: &[String], sample: &[Vec<&[u8]>]) -> Result<V
     }
     match header::missing(&roles) {
         None => Ok(roles),
-        Some(missing) => Err(refuse(
-            path,
-            format!("no column for {missing} among `{}`", texts.join("`, `")),
-            "name the columns time, open, high, low, close, volume",
-        )),
+        Some(missing) => {
+            // `price` alone: single trades, or closes without their bars.
+            let hint = match header::price_count(&roles) {
+                0 | 1 => {
+                    "name the columns time, open, high, low, close, volume; a file of single trades is summed up with --trades 1m"
+                }
+                _ => "name the columns time, open, high, low, close, volume",
+            };
+            Err(refuse(path, format!("no column for {missing} among `{}`", texts.join("`, `")), hint))
+        }
     }
 }
 

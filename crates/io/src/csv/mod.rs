@@ -5,6 +5,7 @@ pub(crate) mod clock;
 mod dialect;
 mod marks;
 pub(crate) mod number;
+pub use clock::EpochUnit;
 pub(crate) use number::join_eight;
 pub(crate) mod scan;
 #[cfg(target_arch = "x86_64")]

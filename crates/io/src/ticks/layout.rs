@@ -2,45 +2,10 @@
 
 use super::TickError;
 use crate::{
+    csv::EpochUnit,
     files::{LineFile, SizeBounds},
     separated::{Field, whole},
 };
-
-/// What a time counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeStep {
-    /// Seconds since the epoch.
-    Seconds,
-    /// Milliseconds.
-    Millis,
-    /// Microseconds.
-    Micros,
-    /// Nanoseconds.
-    Nanos,
-}
-
-impl TimeStep {
-    /// The step that makes a time one of this century.
-    fn of(time: i64) -> Self {
-        match time.unsigned_abs() {
-            0..100_000_000_000 => Self::Seconds,
-            100_000_000_000..100_000_000_000_000 => Self::Millis,
-            100_000_000_000_000..100_000_000_000_000_000 => Self::Micros,
-            _ => Self::Nanos,
-        }
-    }
-
-    /// Milliseconds since the epoch.
-    #[inline(always)]
-    pub(super) fn millis(self, time: i64) -> i64 {
-        match self {
-            Self::Seconds => time.saturating_mul(1_000),
-            Self::Millis => time,
-            Self::Micros => time.div_euclid(1_000),
-            Self::Nanos => time.div_euclid(1_000_000),
-        }
-    }
-}
 
 /// Columns of a file of trades, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +19,7 @@ pub struct TickLayout {
     /// Time, a whole number since the epoch.
     pub time: usize,
     /// What the time counts.
-    pub step: TimeStep,
+    pub unit: EpochUnit,
     /// Symbol; none in a file of one symbol.
     pub symbol: Option<usize>,
     /// Price.
@@ -80,11 +45,11 @@ const PRICE: &[&str] = &["price", "p", "px", "trade_price", "last"];
 const QUANTITY: &[&str] = &["qty", "quantity", "size", "amount", "volume", "vol", "q", "base_qty"];
 
 impl TickLayout {
-    /// Reads the head line and the first trade.
+    /// Reads the head line and the first trade; of a file without a head line the caller names the columns.
     ///
     /// # Errors
-    /// When there is no head line with names for time and price, or times are no whole numbers.
-    pub fn detect(file: &LineFile) -> Result<Self, TickError> {
+    /// When no column has a name for time or price, or times are no whole numbers.
+    pub fn detect(file: &LineFile, columns: Option<&[String]>) -> Result<Self, TickError> {
         let wrong = |problem: String| TickError::Layout { path: file.path().to_owned(), problem };
         let head = file.first_line()?;
         let text = String::from_utf8_lossy(&head).to_lowercase();
@@ -92,33 +57,52 @@ impl TickLayout {
             .into_iter()
             .max_by_key(|d| (head.iter().filter(|b| *b == d).count(), *d == b','));
         let delimiter = delimiter.unwrap_or(b',');
-        let names: Vec<&str> =
+        let fields: Vec<&str> =
             text.trim_end().split(char::from(delimiter)).map(|n| n.trim().trim_matches('"')).collect();
+        let given: Option<Vec<String>> =
+            columns.map(|names| names.iter().map(|n| n.trim().to_lowercase()).collect());
+        let names: Vec<&str> = match &given {
+            Some(given) => given.iter().map(String::as_str).collect(),
+            None => fields.clone(),
+        };
+        if names.len() != fields.len() {
+            return Err(wrong(format!(
+                "{} columns were named, and the first line has {} fields: `{}`",
+                names.len(),
+                fields.len(),
+                text.trim_end()
+            )));
+        }
         let column = |known: &[&str]| names.iter().position(|n| known.contains(n));
         let missing = |what: &str, known: &[&str]| {
+            let place = match &given {
+                Some(given) => format!("`{}` names", given.join(",")),
+                None => format!("the head line `{}` has", text.trim_end()),
+            };
             wrong(format!(
-                "the head line `{}` has no column for the {what} (one of {}): name the columns",
-                text.trim_end(),
+                "{place} no column for the {what} (one of {}): pass --columns with all names from left to right",
                 known.join(", ")
             ))
         };
         let time = column(TIME).ok_or_else(|| missing("time", TIME))?;
         let price = column(PRICE).ok_or_else(|| missing("price", PRICE))?;
-        let first_byte = head.len() as u64;
+        // Columns may be named for a file that has a head line, too: its time is no number.
+        let headless = given.is_some() && fields[time].parse::<i64>().is_ok();
+        let first_byte = if headless { 0 } else { head.len() as u64 };
         let mut blocks = file.blocks(first_byte..file.bytes(), SizeBounds { least: 4096, most: 4096 });
         let block = blocks.next_block()?.map(|b| b.bytes().to_vec()).unwrap_or_default();
         let first = block.split(|b| *b == b'\n').next().unwrap_or_default();
         let first = first.strip_suffix(b"\r").unwrap_or(first);
         let field = first.split(|b| *b == delimiter).nth(time).unwrap_or_default();
-        let step = match whole(Field::of(field)) {
-            Some(time) => TimeStep::of(time),
-            None if first.is_empty() => TimeStep::Millis,
+        let unit = match whole(Field::of(field)) {
+            Some(time) => EpochUnit::of(time.unsigned_abs() as f64),
+            None if first.is_empty() => EpochUnit::Millis,
             None => {
                 let text = String::from_utf8_lossy(field).into_owned();
                 return Err(wrong(format!("the time `{text}` is no whole number since the epoch")));
             }
         };
         let (symbol, quantity) = (column(SYMBOL), column(QUANTITY));
-        Ok(Self { first_byte, delimiter, fields: names.len(), time, step, symbol, price, quantity })
+        Ok(Self { first_byte, delimiter, fields: names.len(), time, unit, symbol, price, quantity })
     }
 }

@@ -5,10 +5,12 @@
 //! and the bars, whatever the file's size. The cut does not depend on the number of threads, so neither do the
 //! bars.
 
+mod import;
 mod layout;
 mod sum;
 
-pub use layout::{TickLayout, TimeStep};
+pub use crate::csv::EpochUnit;
+pub use layout::TickLayout;
 
 use crate::{
     files::{FileError, FilePool, LineFile, SizeBounds},
@@ -91,11 +93,21 @@ pub enum TickError {
     },
 }
 
+impl TickError {
+    /// The file that was refused.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(error) => error.path(),
+            Self::Layout { path, .. } | Self::Line { path, .. } | Self::Ended { path, .. } => path,
+        }
+    }
+}
+
 /// Settings of [`bars_from_ticks`].
 #[derive(Clone, Debug, Default)]
 pub struct TickOptions {
-    /// Columns; found from the head line when left out.
-    pub layout: Option<TickLayout>,
+    /// Names of the columns from left to right, of a file that has no head line with them.
+    pub columns: Option<Vec<String>>,
     /// Class, owner and cancellation of the work.
     pub group: GroupOptions,
 }
@@ -111,10 +123,7 @@ pub fn bars_from_ticks(
     options: TickOptions,
 ) -> Result<TickBars, TickError> {
     let file = LineFile::open(path)?;
-    let layout = match options.layout {
-        Some(layout) => layout,
-        None => TickLayout::detect(&file)?,
-    };
+    let layout = TickLayout::detect(&file, options.columns.as_deref())?;
     let pieces = file.pieces(layout.first_byte..file.bytes(), PIECE)?;
     let periods = Periods::new(timeframe, jiff::tz::TimeZone::UTC, Session::ALWAYS);
     let group = pool.group(GroupOptions { max_queued: 4 * pool.threads(), ..options.group });

@@ -57,7 +57,7 @@ impl Piece {
 
     #[inline(always)]
     fn row(&mut self, row: Row<'_>, layout: &TickLayout) -> Option<()> {
-        let time = layout.step.millis(whole(row.field(layout.time))?);
+        let time = time_ms(row, layout)?;
         let price = decimal(row.field(layout.price)).filter(|p| *p > 0.0)?;
         let quantity = match layout.quantity {
             Some(column) => decimal(row.field(column)).filter(|q| *q >= 0.0)?,
@@ -122,10 +122,18 @@ impl Bar {
     }
 }
 
+/// Times past this many milliseconds, either way, are none of a trade; the calendar ends before.
+const TIME_MAX_MS: u64 = 8_000_000_000_000_000;
+
+#[inline(always)]
+fn time_ms(row: Row<'_>, layout: &TickLayout) -> Option<i64> {
+    layout.unit.to_ms(whole(row.field(layout.time))?).filter(|ms| ms.unsigned_abs() < TIME_MAX_MS)
+}
+
 fn complaint(row: Row<'_>, layout: &TickLayout) -> String {
     let text = |column: usize| String::from_utf8_lossy(row.field(column).bytes()).trim_end().to_owned();
-    if whole(row.field(layout.time)).is_none() {
-        return format!("the time `{}` is no whole number since the epoch", text(layout.time));
+    if time_ms(row, layout).is_none() {
+        return format!("the time `{}` is no whole number of {}", text(layout.time), layout.unit.name());
     }
     if decimal(row.field(layout.price)).is_none_or(|p| p <= 0.0) {
         return format!("the price `{}` is no number above zero", text(layout.price));
