@@ -22,6 +22,9 @@ use springtide_lab::LabError;
 use springtide_runtime::observe::Observatory;
 use std::process::ExitCode;
 
+/// Room for so many descriptors from the start, 32 KiB: connections, children and files of a large batch.
+const DESCRIPTORS: u64 = 4_096;
+
 fn main() -> ExitCode {
     // This program started by itself, to watch over child processes.
     if let Some(code) = springtide_runtime::process::enter(std::env::args_os()) {
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     // Or to confine a program, which it then becomes.
     springtide_sandbox::enter(std::env::args_os());
     exit::restore_sigpipe();
+    springtide_io::machine::make_room_for_descriptors(DESCRIPTORS);
     // Before anything else takes time: an unheard signal would end the process.
     let seen = Observatory::new(args::command_line());
     let signals = match interrupt::Signals::listen(&seen) {

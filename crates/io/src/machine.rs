@@ -21,6 +21,16 @@ pub fn descriptor_limit() -> Limit {
     limit(rustix::process::Resource::Nofile)
 }
 
+/// Makes the kernel's table of this process's descriptors large enough for so many, as far as the limit allows. To be
+/// called before the first thread starts: while a process has several, each doubling of the table (from 64 on) makes
+/// whoever opens a descriptor wait for all processors, ten milliseconds and more, and with it all tasks of its thread.
+pub fn make_room_for_descriptors(count: u64) {
+    let most = count.min(descriptor_limit().soft.unwrap_or(u64::MAX));
+    let Some(last) = most.checked_sub(1).and_then(|last| i32::try_from(last).ok()) else { return };
+    // A table once grown does not shrink. What fails here costs time later and nothing else.
+    let _ = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), last);
+}
+
 /// Processes and threads of this user.
 pub fn process_limit() -> Limit {
     limit(rustix::process::Resource::Nproc)
@@ -152,6 +162,23 @@ pub fn clock() -> io::Result<Clock> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_for_descriptors_leaves_none_open_and_takes_any_number() {
+        let open = || std::fs::read_dir("/proc/self/fd").expect("Linux tells").count();
+        let size = || {
+            let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+            let size = status.lines().find_map(|line| line.strip_prefix("FDSize:"));
+            size.and_then(|size| size.trim().parse::<u64>().ok()).expect("a number")
+        };
+        let (before, most) = (open(), descriptor_limit().soft.unwrap_or(4_096).min(4_096));
+        make_room_for_descriptors(4_096);
+        assert!(size() >= most, "{} of {most}", size());
+        for count in [0, 1, u64::MAX] {
+            make_room_for_descriptors(count);
+        }
+        assert_eq!(open(), before);
+    }
 
     #[test]
     fn a_machine_has_limits_memory_and_a_disk() {

@@ -19,7 +19,8 @@
 //!
 //! - [`Client::fetch`]: a whole answer. [`Client::fetch_all`]: many, in order. [`Client::stream`]: piece by piece.
 //!   [`Client::download`]: into a file, resumed where it broke off.
-//! - [`Client::connect_ahead`]: connections before they are needed.
+//! - [`Client::connect_ahead`]: connections before they are needed. Hundreds are opened without a pause where the
+//!   program began with [`make_room_for_descriptors`](crate::machine::make_room_for_descriptors).
 //! - [`Request::supplied`]: for URLs that come from outside; they reach public addresses only.
 //! - [`CacheUse`]: answers kept on disk and asked for conditionally.
 //! - [`HttpError`]: host, attempt, phase, time and cause, without secrets; [`redact`] does the same for what else
