@@ -48,6 +48,9 @@ pub struct Broker {
 pub struct Account {
     // Before the bars, so that it is dropped first.
     pub sim: Sim<'static>,
+    /// What is simulated on.
+    prices: Arc<OwnedBars>,
+    /// What statistics of the market are taken of.
     bars: Arc<OwnedBars>,
     tags: Vec<Py<PyAny>>,
     cash_was_set: bool,
@@ -61,7 +64,7 @@ struct Objects {
 }
 
 impl Account {
-    /// The bars simulated on.
+    /// The bars that the statistics are of.
     pub fn bars(&self) -> &OwnedBars {
         &self.bars
     }
@@ -108,6 +111,46 @@ impl SharedBars {
         let volume = Vec::new();
         Ok(Self(Arc::new(OwnedBars { time, open, high, low, close, volume })))
     }
+
+    /// Whether these are its prices to the bit; `NaN` is `NaN`.
+    fn _has(
+        &self,
+        open: &Bound<'_, PyAny>,
+        high: &Bound<'_, PyAny>,
+        low: &Bound<'_, PyAny>,
+        close: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let bars = &self.0;
+        for (ours, theirs) in [(&bars.open, open), (&bars.high, high), (&bars.low, low), (&bars.close, close)]
+        {
+            let theirs = numpy::floats(theirs)?;
+            let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits();
+            if ours.len() != theirs.len() || !ours.iter().zip(&theirs).all(same) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The same times with other prices.
+    fn _with(
+        &self,
+        open: &Bound<'_, PyAny>,
+        high: &Bound<'_, PyAny>,
+        low: &Bound<'_, PyAny>,
+        close: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        Self::new(self.0.time.clone(), open, high, low, close)
+    }
+}
+
+/// A view of bars that forgets whose it is.
+///
+/// # Safety
+/// It must not outlive `bars`. Nobody can change them, for they are shared.
+unsafe fn lasting(bars: &Arc<OwnedBars>) -> BarsView<'static> {
+    // SAFETY: as the caller promises.
+    unsafe { std::mem::transmute::<BarsView<'_>, BarsView<'static>>(bars.view()) }
 }
 
 #[pymethods]
@@ -140,13 +183,12 @@ impl Broker {
             rules: *rules(),
         };
         let bars = bars.get().0.clone();
-        let view = bars.view();
-        // SAFETY: the vectors behind the view belong to `bars`, which nobody can change (it is shared) and which
-        // is kept beside the simulation and dropped after it.
-        let view = unsafe { std::mem::transmute::<BarsView<'_>, BarsView<'static>>(view) };
+        // SAFETY: `bars` is kept beside the simulation and dropped after it.
+        let view = unsafe { lasting(&bars) };
         let sim = Sim::new(view, config).map_err(|e| PyAssertionError::new_err(e.to_string()))?;
+        let prices = bars.clone();
         Ok(Self {
-            account: Locked::new(Account { sim, bars, tags: Vec::new(), cash_was_set: false }),
+            account: Locked::new(Account { sim, prices, bars, tags: Vec::new(), cash_was_set: false }),
             objects: Locked::new(Objects::default()),
             data,
             initial_cash: cash,
@@ -154,6 +196,19 @@ impl Broker {
             commission_asks_python: commission.is_callable(),
             fee_error,
         })
+    }
+
+    /// `init` has changed the prices: simulated is on these, with the market's statistics of `bars`.
+    fn _take(&self, prices: &Bound<'_, SharedBars>, bars: &Bound<'_, SharedBars>) -> PyResult<()> {
+        let (prices, bars) = (prices.get().0.clone(), bars.get().0.clone());
+        let account = &mut *self.account.write()?;
+        if [prices.close.len(), bars.close.len()] != [account.bars.close.len(); 2] {
+            return Err(PyValueError::new_err("the bars differ in number"));
+        }
+        // SAFETY: `prices` is kept beside the simulation from here on, which lets go of those before it.
+        account.sim.set_bars(unsafe { lasting(&prices) });
+        (account.prices, account.bars) = (prices, bars);
+        Ok(())
     }
 
     fn __repr__(&self) -> PyResult<String> {
@@ -403,7 +458,7 @@ impl Broker {
 
     /// A bar's place on the index.
     pub fn time(&self, py: Python<'_>, bar: usize) -> PyResult<Py<PyAny>> {
-        Ok(self.data.get().whole_index().bind(py).get_item(bar)?.unbind())
+        Ok(self.data.get().whole_index(py)?.bind(py).get_item(bar)?.unbind())
     }
 }
 

@@ -12,11 +12,13 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
+/// Columns that are looked up as such, whether they are there or not.
+const ALWAYS: [&str; 5] = ["Open", "High", "Low", "Close", "Volume"];
+
 /// The bars a strategy sees.
 #[pyclass(name = "_Data", frozen, dict, weakref)]
 pub struct Data {
     frame: Py<PyAny>,
-    index: Py<PyAny>,
     columns: Py<PyDict>,
     bars: usize,
     seen: Locked<Seen>,
@@ -26,8 +28,11 @@ pub struct Data {
 struct Seen {
     length: usize,
     views: Vec<View>,
+    whole_index: Py<PyAny>,
     /// The index up to the length it was asked for at.
     index: Option<(usize, Py<PyAny>)>,
+    /// Gives the first rows of the index.
+    cut: Option<Py<PyAny>>,
     pip: Option<Py<PyAny>>,
 }
 
@@ -37,19 +42,33 @@ impl Data {
     #[new]
     fn new(frame: &Bound<'_, PyAny>, columns: Py<PyDict>) -> PyResult<Self> {
         let bars = frame.len()?;
-        Ok(Self {
-            index: frame.getattr("index")?.unbind(),
-            frame: frame.clone().unbind(),
-            columns,
-            bars,
-            seen: Locked::new(Seen { length: bars, views: Vec::new(), index: None, pip: None }),
-        })
+        let seen = Seen {
+            length: bars,
+            views: Vec::new(),
+            whole_index: frame.getattr("index")?.unbind(),
+            index: None,
+            cut: None,
+            pip: None,
+        };
+        Ok(Self { frame: frame.clone().unbind(), columns, bars, seen: Locked::new(seen) })
+    }
+
+    /// The frame has changed, and `columns` with it.
+    fn _update(&self, py: Python<'_>) -> PyResult<()> {
+        self.forget_views(py)?;
+        let index = self.frame.bind(py).getattr(intern!(py, "index"))?.unbind();
+        let mut seen = self.seen.write()?;
+        (seen.whole_index, seen.index, seen.cut) = (index, None, None);
+        Ok(())
     }
 
     /// Called for names that are not set yet: a column becomes an attribute when first asked for.
     fn __getattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
         match Self::column(slf, name)? {
             Some(array) => Ok(array),
+            None if ALWAYS.iter().any(|known| name == known) => {
+                Err(PyKeyError::new_err(name.clone().unbind()))
+            }
             None => Err(PyAttributeError::new_err(format!("Column '{name}' not in data"))),
         }
     }
@@ -74,14 +93,14 @@ impl Data {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let shown = self.length()? + usize::from(rules().prints_next_bar);
-        let last = shown.min(self.bars) - 1;
+        let last = shown.min(self.frame.bind(py).len()?) - 1;
         let row = self.frame.bind(py).getattr("iloc")?.get_item(last)?;
         let mut items = Vec::new();
         for item in row.call_method0("items")?.try_iter()? {
             let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
             items.push(format!("{}={}", name.str()?, value.str()?));
         }
-        let time = self.index.bind(py).get_item(last)?.str()?;
+        let time = self.whole_index(py)?.bind(py).get_item(last)?.str()?;
         Ok(format!("<Data i={last} ({time}) {}>", items.join(", ")))
     }
 
@@ -89,7 +108,7 @@ impl Data {
     #[getter]
     fn df(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let length = self.length()?;
-        if length == self.bars {
+        if length >= self.frame.bind(py).len()? {
             return Ok(self.frame.clone_ref(py));
         }
         Ok(first_rows(self.frame.bind(py).getattr(intern!(py, "iloc"))?, length)?.unbind())
@@ -104,7 +123,15 @@ impl Data {
         {
             return Ok(index.clone_ref(py));
         }
-        let index = first_rows(self.index.bind(py).clone(), seen.length)?.unbind();
+        let cut = match &seen.cut {
+            Some(cut) => cut.clone_ref(py),
+            None => {
+                let cutter = py.import(intern!(py, "backtesting._util"))?.getattr(intern!(py, "cutter"))?;
+                cutter.call1((&seen.whole_index,))?.unbind()
+            }
+        };
+        let index = cut.call1(py, (seen.length,))?;
+        seen.cut = Some(cut);
         seen.index = Some((seen.length, index.clone_ref(py)));
         Ok(index)
     }
@@ -144,8 +171,8 @@ impl Data {
     }
 
     /// The whole index.
-    pub fn whole_index(&self) -> &Py<PyAny> {
-        &self.index
+    pub fn whole_index(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.seen.read()?.whole_index.clone_ref(py))
     }
 
     /// Shows the first `length` bars.

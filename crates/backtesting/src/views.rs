@@ -15,6 +15,8 @@ pub struct View {
     view: Py<PyAny>,
     axis: Option<LastAxis>,
     length: usize,
+    /// Length of the whole array; `init` can have made it shorter than the data.
+    whole: usize,
 }
 
 /// What became of a view.
@@ -46,10 +48,11 @@ impl View {
             axis: LastAxis::of(&view),
             view: view.unbind(),
             length,
+            whole: full.getattr("shape")?.get_item(-1)?.extract()?,
         })
     }
 
-    /// Makes it `length` long; `length` is at most that of the whole array.
+    /// Makes it `length` long, or as long as the whole array where that is shorter.
     pub fn advance(&mut self, py: Python<'_>, length: usize) -> PyResult<Held> {
         let view = self.view.as_ptr();
         // SAFETY: both are live objects of these types; the result is borrowed from the dictionary and only compared.
@@ -59,7 +62,10 @@ impl View {
         }
         // SAFETY: `view` is alive.
         let unshared = unsafe { ffi::Py_REFCNT(view) } == OWN_REFERENCES;
-        if unshared && let Some(axis) = self.axis {
+        if unshared
+            && length <= self.whole
+            && let Some(axis) = self.axis
+        {
             // SAFETY: alive, held by nobody else, and a view of the whole array's memory, which is as long.
             if unsafe { axis.lengthen(self.length, length) } {
                 self.length = length;

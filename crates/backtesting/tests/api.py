@@ -107,6 +107,30 @@ class Trailing(TrailingStrategy):
             self.buy(size=10)
 
 
+class Changing(Strategy):
+    """What `init` makes of the frame is what is traded on."""
+
+    def init(self):
+        frame = self.data.df
+        frame["Up"] = (frame["Close"].diff() > 0).astype(float)
+        frame["Close"] = frame["Close"].shift(1).bfill()
+        frame["Open"] = frame["Open"] + 0.5
+
+    def next(self):
+        if self.data.Up[-1] and not self.position:
+            self.buy(size=3)
+        elif self.position and self.data.Up[-3:].sum() == 0:
+            self.position.close()
+
+
+class Shortening(Cross):
+    """Indicators are of all bars, and the frame has fewer then."""
+
+    def init(self):
+        super().init()
+        self.data.df.drop(self.data.df.index[100:140], inplace=True)
+
+
 CASES = {
     "cross": lambda: Backtest(bars(), Cross, commission=0.001),
     "cross, exclusive": lambda: Backtest(bars(), Cross, exclusive_orders=True, spread=0.001, trade_on_close=True),
@@ -114,6 +138,7 @@ CASES = {
     "brackets, hedging": lambda: Backtest(bars(seed=5, frequency="15min"), Brackets, hedging=True),
     "signals": lambda: Backtest(bars(), Signals, hedging=True, margin=0.5),
     "trailing": lambda: Backtest(bars(frequency="D"), Trailing),
+    "changing": lambda: Backtest(bars(), Changing, commission=0.001),
     "fractional": lambda: FractionalBacktest(bars() * 1000, Cross, fractional_unit=1e-3, cash=300),
     "ruin": lambda: Backtest(bars(seed=9), Cross, margin=0.01),
     "numbers": lambda: Backtest(bars().reset_index(drop=True), Cross),
@@ -130,6 +155,7 @@ OLD_CASES = {
     "brackets, closes": lambda: Backtest(bars(seed=6), Brackets, trade_on_close=True, margin=0.5),
     "signals": lambda: Backtest(bars(), Signals, hedging=True, margin=0.5),
     "trailing": lambda: Backtest(bars(frequency="D"), Trailing),
+    "changing": lambda: Backtest(bars(), Changing, commission=0.001),
     "ruin": lambda: Backtest(bars(seed=9), Cross, margin=0.01),
     "weeks": lambda: Backtest(bars(frequency="W"), Cross),
     "numbers": lambda: Backtest(bars().reset_index(drop=True), Cross),
@@ -434,6 +460,39 @@ def test_settings_and_data():
         Backtest(frame, Cross, commission=failing).run()
 
 
+def test_changes_of_the_frame_are_for_one_run():
+    frame = bars(60)
+    backtest = Backtest(frame, Changing)
+    first, second = backtest.run(), backtest.run()
+    assert first.drop(["_strategy", "_trades", "_equity_curve"]).equals(
+        second.drop(["_strategy", "_trades", "_equity_curve"])
+    )
+    assert list(frame.columns) == list(backtest._data.columns) == ["Open", "High", "Low", "Close", "Volume"]
+
+    def act(s):
+        s.volume = s.data.Volume[-1]
+
+    act.init = lambda s: s.data.df.drop(columns=["Volume"], inplace=True)
+    with raises(KeyError, "Volume"):
+        within(act, frame)
+    with raises(IndexError, "out of bounds for axis 0 with size 360"):
+        Backtest(bars(), Shortening).run()
+    for name in ("Open", "Low", "Close"):
+        act.init = lambda s: s.data.df.drop(columns=[name], inplace=True)
+        with raises(KeyError, name):
+            within(act, frame)
+
+    def late(s):
+        raise AssertionError("a bar")
+
+    def init(s):
+        s.late = s.I(lambda: np.r_[np.full(59, np.nan), 1.0])
+        s.data.df.columns = s.data.df.columns.str.lower()
+
+    late.init = init
+    assert within(late, frame)["# Trades"] == 0, "no bar is simulated, and nobody asks for a price"
+
+
 def test_indicators():
     def act(s):
         pass
@@ -443,6 +502,10 @@ def test_indicators():
             s.I(broken)
         with raises(ValueError, "for each of the 60 bars"):
             s.I(lambda: np.zeros(3))
+        with raises(ValueError, "it gave None"):
+            s.I(lambda: None)
+        with raises(AttributeError, "it gave None"):
+            s.I(lambda: None, name=["one", "two"])
         with raises(ValueError, "1 names for an indicator of 2 rows"):
             s.I(lambda: np.zeros((2, 60)), name=["one"])
         assert s.I(mean, s.data.Close, 3).name == "mean(C,3)"
@@ -681,7 +744,7 @@ def main():
         names = ("test_recorded_runs", "old_names", "old_orders", "old_forests")
         names += ("test_arrays_are_numpys_and_end_at_the_bar",)
         names += ("test_warnings_point_to_the_script", "test_recomputed_statistics_leave_out_what_was_paid")
-        names += ("test_prices_are_of_the_originals_types",)
+        names += ("test_prices_are_of_the_originals_types", "test_changes_of_the_frame_are_for_one_run")
         tests = {name: globals()[name] for name in names}
     for name, test in tests.items():
         test()

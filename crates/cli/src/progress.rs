@@ -216,7 +216,7 @@ impl Batch {
         let p = &self.progress;
         let (done, failed, planned) = (p.done(), get(&p.failed), get(&p.planned));
         let elapsed = self.started.elapsed();
-        let fresh = done - get(&p.reused).min(done);
+        let fresh = done.saturating_sub(get(&p.reused) + get(&p.unusable));
         let rate = fresh as f64 / elapsed.as_secs_f64().max(1e-3);
         let bars = get(&p.bars) as f64 / elapsed.as_secs_f64().max(1e-3);
         let left = planned.saturating_sub(done);

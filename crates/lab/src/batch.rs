@@ -111,6 +111,9 @@ pub struct Progress {
     pub ok: AtomicU64,
     pub failed: AtomicU64,
     pub reused: AtomicU64,
+    /// Among the failed: those that took no time, for their strategy or market cannot be used. They say nothing of
+    /// how long the rest will take.
+    pub unusable: AtomicU64,
     pub bars: AtomicU64,
 }
 
@@ -123,6 +126,8 @@ impl Progress {
     fn count(&self, run: &RunRecord) {
         let slot = if run.status == RunStatus::Ok { &self.ok } else { &self.failed };
         slot.fetch_add(1, Ordering::Relaxed);
+        let unusable = run.status != RunStatus::Ok && run.elapsed_us == 0;
+        self.unusable.fetch_add(u64::from(unusable), Ordering::Relaxed);
         self.bars.fetch_add(run.bars, Ordering::Relaxed);
     }
 }

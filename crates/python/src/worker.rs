@@ -43,9 +43,10 @@ const SOURCES: [(&str, &str); 8] = [
     ("tide_child", include_str!("py/child.py")),
     ("tide_server", include_str!("py/server.py")),
 ];
-/// Makes modules of them and serves. `import backtesting` must not happen before the path is set.
-const BOOT: &str = "import json, sys, types\n\
-    config = json.loads(sys.argv[1])\n\
+/// Makes modules of them and serves. They come as the first packet, for arguments are shown to whoever lists processes.
+/// `import backtesting` must not happen before the path is set.
+const BOOT: &str = "import json, os, sys, types\n\
+    config = json.loads(os.read(3, 1 << 20))\n\
     sys.path[:] = [p for p in sys.path if p]\n\
     if config['package']: sys.path.insert(0, config['package'])\n\
     for name, source in config.pop('sources'):\n\
@@ -227,8 +228,8 @@ impl Worker {
     ) -> Result<Self, WorkerError> {
         let (socket, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let config = config(&sandbox.cage()?, engine, preload);
-        let job = job(environment, engine, &config, theirs);
+        send(&socket, &config(&sandbox.cage()?, engine, preload), &[])?;
+        let job = job(environment, engine, theirs);
         let confined = sandbox.start(children, job, ChildOptions::new("python worker"))?;
         let tier = sandbox.tier();
         let mut worker = Self {
@@ -477,9 +478,9 @@ fn config(cage: &Cage, engine: &Engine, preload: &[String]) -> Value {
     })
 }
 
-fn job(environment: &Environment, engine: &Engine, config: &Value, socket: OwnedFd) -> Job {
+fn job(environment: &Environment, engine: &Engine, socket: OwnedFd) -> Job {
     let args = ["-B", "-s", "-X", "utf8", "-c", BOOT].map(str::to_owned);
-    let mut job = Job::new(&environment.python).args(args).args([config.to_string()]);
+    let mut job = Job::new(&environment.python).args(args);
     job.read_only.extend(environment.folders.iter().cloned());
     if let Engine::Folder { path, rules } = engine {
         job.read_only.push(path.clone());

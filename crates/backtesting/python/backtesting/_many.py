@@ -5,9 +5,7 @@ import warnings
 import numpy as np
 
 from ._optimize import each
-from .backtesting import Backtest
-
-_PRICES = ["Open", "High", "Low", "Close"]
+from .backtesting import PRICES, Backtest
 
 
 class FractionalBacktest(Backtest):
@@ -20,7 +18,7 @@ class FractionalBacktest(Backtest):
             warnings.filterwarnings("ignore", message=".*fractional trading is not supported")
             super().__init__(data, *args, **kwargs)
         self._scaled = self._data.copy()
-        self._scaled[_PRICES] = self._scaled[_PRICES] * fractional_unit
+        self._scaled[list(PRICES)] = self._scaled[list(PRICES)] * fractional_unit
         self._scaled["Volume"] = self._scaled["Volume"] / fractional_unit
 
     def run(self, **kwargs):

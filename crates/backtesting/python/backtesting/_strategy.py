@@ -71,7 +71,9 @@ class Strategy(_native.Strategy, metaclass=ABCMeta):
         value = _as_rows(value)
         bars = len(self._data.Close)
         if not isinstance(value, np.ndarray) or not 1 <= value.ndim <= 2 or value.shape[-1] != bars:
-            raise ValueError(
+            # The original compares names with rows first, and stumbles over what has none.
+            stumbles = not (OLD or isinstance(label, str) or len(label) == 1 or hasattr(value, "shape"))
+            raise (AttributeError if stumbles else ValueError)(
                 f'indicator "{label}" must give one value, or one row of values, for each of the {bars} bars; it gave '
                 f"{value if not hasattr(value, 'shape') else f'an array of the shape {value.shape}'}"
             )

@@ -11,7 +11,9 @@ from ._native import Order, Position, Trade  # noqa: F401
 from ._rules import OLD
 from ._signals import signals_of
 from ._strategy import Strategy, indicators_of, warmup_bars
-from ._util import _Array, _Data, _Indicator, columns_of, warn  # noqa: F401
+from ._util import _Array, _Data, _Indicator, columns_of, place, warn  # noqa: F401
+
+PRICES = ("Open", "High", "Low", "Close")
 
 _Broker = _native._Broker
 for _kind in (_Broker, Order, Position, Strategy, Trade):
@@ -86,7 +88,10 @@ class Backtest:
             self._bars = bars_of(self._data)
         bars, self._rows_of_time = self._bars
         check_account(**self._account)
-        data = _Data(self._data, columns_of(self._data))
+        # What `init` does to the columns of its frame is for this run alone.
+        frame = self._data.copy(deep=False)
+        columns = columns_of(frame)
+        data = _Data(frame, columns)
         broker = _Broker(data=data, bars=bars, finalize_trades=self._finalize_trades, **self._account)
         missing = getattr(self._strategy, "__abstractmethods__", ())
         if missing:
@@ -95,6 +100,7 @@ class Backtest:
         strategy = self._strategy(broker, data, params)
         strategy.init()
         warmup = warmup_bars(strategy)
+        self._read_again(frame, columns, data, broker, warmup + 1)
         signals = signals_of(strategy)
         with np.errstate(invalid="ignore"):
             if signals is None:
@@ -102,6 +108,33 @@ class Backtest:
             else:
                 _native._run_signals(broker, *signals, warmup + 1)
         return strategy, warmup
+
+    def _read_again(self, frame, columns, data, broker, start):
+        """Takes over what `init` has made of the frame (`self.data.df["Trend"] = ...`): columns and prices."""
+        now = columns_of(frame)
+        if list(map(place, now.values())) != list(map(place, columns.values())) or list(now) != list(columns):
+            columns.clear()
+            columns.update(now)
+            data._update()
+        (bars, _), count = self._bars, len(self._data)
+        prices = []
+        for name in PRICES:
+            if start >= count:
+                # No bar is simulated.
+                return
+            if name not in now:
+                raise KeyError(name)
+            prices.append(np.ascontiguousarray(now[name], dtype=float))
+        if bars._has(*prices):
+            return
+        if len(frame) < count:
+            raise IndexError(
+                f"index {len(frame)} is out of bounds for axis 0 with size {len(frame)}: `init` took rows out of the data "
+                "(`self.data.df`); take them out of the frame that Backtest is given"
+            )
+        # What was changed where it stands is changed in the data, too.
+        self._bars = bars_of(self._data)
+        broker._take(bars._with(*(price[:count] for price in prices)), self._bars[0])
 
     def optimize(self, *, maximize="SQN", method="grid", max_tries=None, constraint=None, return_heatmap=False,
                  return_optimization=False, random_state=None, **kwargs):
@@ -174,7 +207,7 @@ def bars_of(data):
     from ._stats import times_of
 
     times = times_of(data.index)
-    prices = [np.ascontiguousarray(data[name], dtype=float) for name in ("Open", "High", "Low", "Close")]
+    prices = [np.ascontiguousarray(data[name], dtype=float) for name in PRICES]
     return _native._Bars(times.engine.tolist(), *prices), times
 
 

@@ -73,6 +73,15 @@ impl<'a> Sim<'a> {
         })
     }
 
+    /// Other prices for the same bars; orders placed already stay. Before the first step.
+    ///
+    /// # Panics
+    /// When their number differs.
+    pub fn set_bars(&mut self, bars: BarsView<'a>) {
+        assert_eq!(bars.len(), self.bars.len(), "other prices for the same bars");
+        self.bars = bars;
+    }
+
     /// Simulates all bars; `next` is the strategy, asked after every bar from `warmup + 1` on.
     pub fn run(&mut self, warmup: usize, mut next: impl FnMut(&mut Self)) {
         for bar in warmup + 1..self.bars.len() {

@@ -330,7 +330,7 @@ fn workers_tell_of_their_health() {
     // Whatever is called Python below this process, with all of its tree.
     for pid in below.iter().skip(1) {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&command).contains("tide_server") {
+        if String::from_utf8_lossy(&command).contains("module.serve(config)") {
             rustix::process::kill_process(
                 rustix::process::Pid::from_raw(*pid as i32).unwrap(),
                 rustix::process::Signal::KILL,
