@@ -37,7 +37,6 @@ pub struct Broker {
     pub data: Py<Data>,
     /// As given: a script may print it before anything was bought.
     initial_cash: Py<PyAny>,
-    #[pyo3(get, name = "_commission")]
     commission: Py<PyAny>,
     commission_asks_python: bool,
     /// The commission function's exception.
@@ -289,6 +288,23 @@ impl Broker {
             return Err(unknown("_Broker", intern!(py, "_spread")));
         }
         Ok(self.account.read()?.sim.config().spread)
+    }
+
+    /// What version 0.6 charges with: a function of an order's size and price, given or made of the given numbers.
+    /// Version 0.3 keeps the number.
+    #[getter]
+    fn _commission<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let broker = slf.get();
+        if broker.commission_asks_python || rules().commission_moves_entries {
+            return Ok(broker.commission.bind(slf.py()).clone());
+        }
+        slf.getattr(intern!(slf.py(), "_commission_func"))
+    }
+
+    /// Money for an order, where the commission is given in numbers.
+    fn _commission_func(&self, py: Python<'_>, order_size: f64, price: f64) -> PyResult<Py<PyAny>> {
+        let (fixed, relative) = numbers(self.commission.bind(py))?;
+        numpy::float(py, fixed + order_size.abs() * price * relative)
     }
 
     #[getter]
@@ -555,11 +571,19 @@ fn commission_of(given: &Bound<'_, PyAny>, error: &Arc<Mutex<Option<PyErr>>>) ->
             })
         })));
     }
-    if let Ok(pair) = given.cast::<PyTuple>() {
-        let (fixed, relative): (f64, f64) = pair.extract()?;
-        return Ok(Commission::Fixed { fixed, relative });
+    let (fixed, relative) = numbers(given)?;
+    Ok(match given.is_instance_of::<PyTuple>() {
+        true => Commission::Fixed { fixed, relative },
+        false => Commission::Relative(relative),
+    })
+}
+
+/// A commission's fixed and relative part.
+fn numbers(given: &Bound<'_, PyAny>) -> PyResult<(f64, f64)> {
+    match given.cast::<PyTuple>() {
+        Ok(pair) => pair.extract(),
+        Err(_) => Ok((0.0, given.extract()?)),
     }
-    Ok(Commission::Relative(given.extract()?))
 }
 
 /// A Python warning of the user's kind, that points to whoever called the package.

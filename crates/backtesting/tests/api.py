@@ -431,6 +431,19 @@ def test_levels_that_are_no_price_fail_when_the_order_fills():
         within(act)
 
 
+def test_the_commission_is_a_function():
+    def act(s):
+        commission = s._broker._commission
+        seen.append(commission if OLD else commission(-3, 50.0))
+
+    for given, want in ((0.002, 0.002 if OLD else 0.3), ((1, 0.002), 1.3), (lambda size, price: 7.0, 7.0)):
+        if OLD and given != 0.002:
+            continue
+        seen = []
+        within(act, commission=given)
+        assert seen[0] == want, (given, seen[0])
+
+
 def test_settings_and_data():
     frame = bars(60)
     for account, kind, text in (
@@ -745,6 +758,7 @@ def main():
         names += ("test_arrays_are_numpys_and_end_at_the_bar",)
         names += ("test_warnings_point_to_the_script", "test_recomputed_statistics_leave_out_what_was_paid")
         names += ("test_prices_are_of_the_originals_types", "test_changes_of_the_frame_are_for_one_run")
+        names += ("test_the_commission_is_a_function",)
         tests = {name: globals()[name] for name in names}
     for name, test in tests.items():
         test()

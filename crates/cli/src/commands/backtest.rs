@@ -33,7 +33,7 @@ use springtide_lab::{
     library::Library,
     market::{self, Wanted},
     paths::expand,
-    python::{DIFFERS, PythonLab},
+    python::{DIFFERS, NOT_COMPARED, PythonLab},
     report::export::{TradeOwner, iso},
     report_batch::{self, TradeSink},
     strategy::{StrategyKind, StrategySource},
@@ -286,7 +286,8 @@ fn differences(context: &Context, args: &BacktestArgs, runs: &[RunRecord]) -> us
         return 0;
     }
     let facts = runs.iter().filter_map(|run| Some((run, run.python.as_ref().filter(|f| f.number == 0)?)));
-    let compared: Vec<_> = facts.collect();
+    let (late, compared): (Vec<_>, Vec<_>) =
+        facts.partition(|(_, facts)| facts.notes.iter().any(|note| note.starts_with(NOT_COMPARED)));
     let told = compared
         .iter()
         .filter_map(|(run, facts)| Some((run, facts.notes.iter().find(|note| note.starts_with(DIFFERS))?)));
@@ -297,7 +298,11 @@ fn differences(context: &Context, args: &BacktestArgs, runs: &[RunRecord]) -> us
     let paint = context.term.err();
     let count = format!("{} of {} scripts differ", told.len(), compared.len());
     let count = if told.is_empty() { paint.green(count) } else { paint.red(count) };
-    context.term.note(&format!("engines: {count}"));
+    let late = match late.len() {
+        0 => String::new(),
+        n => format!("; {n} were not compared, for one of the two had too little time"),
+    };
+    context.term.note(&format!("engines: {count}{late}"));
     told.len()
 }
 

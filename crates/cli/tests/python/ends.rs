@@ -239,3 +239,106 @@ fn runs_on_other_bars_and_runs_without_trades_are_pointed_out() {
     assert!(lines(&ranked).len() == 3 && lines(&ranked).iter().all(|run| run["run"] != own));
     assert!(text(&run(&["board"]).stdout).contains("own data 1D"));
 }
+
+/// The output kept with a run.
+fn log(folder: &Path, python: &Path, run: &Value) -> String {
+    let shown = tide(folder, python, &["show", run["run"].as_str().expect("an id"), "--log"]);
+    text(&shown.stdout)
+}
+
+#[test]
+fn what_was_printed_is_kept_however_a_script_ends() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let ends = [
+        ("sleeps", "import time; time.sleep(60)"),
+        ("spins", "while True: pass"),
+        ("leaves", "import os; os._exit(3)"),
+        ("closes", "import atexit; atexit.register(print, 'at the exit')"),
+        (
+            "waits",
+            "import threading, time; threading.Thread(target=lambda: (time.sleep(0.3), print('at the exit'))).start()",
+        ),
+    ];
+    for (name, end) in ends {
+        write(folder.path(), &format!("{name}.py"), format!("{READS}print('before it ends')\n{end}\n"));
+        let file = format!("{name}.py");
+        let batch = ["backtest", &file, "--data", "X-USD_15m.csv", "--json", "-q", "--timeout", "4s"];
+        let all = lines(&tide(folder.path(), &python, &batch));
+        let kept = log(folder.path(), &python, &all[0]);
+        assert!(kept.contains("before it ends"), "{name}: {kept}\n{all:#?}");
+        assert_eq!(kept.contains("at the exit"), ["closes", "waits"].contains(&name), "{name}: {kept}");
+    }
+}
+
+#[test]
+fn runs_in_threads_are_all_recorded() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let threads = "import concurrent.futures as f\n\
+                   with f.ThreadPoolExecutor(4) as pool:\n\
+                   \x20   list(pool.map(lambda n: Backtest(data, S).run(n=n), [3, 5, 7, 9]))\n";
+    write(folder.path(), "threads.py", format!("{READS}{threads}"));
+    let batch = ["backtest", "threads.py", "--data", "X-USD_15m.csv", "--json", "-q"];
+    let all = lines(&tide(folder.path(), &python, &batch));
+    let mut inputs: Vec<i64> = all.iter().filter_map(|run| run["params"]["n"].as_i64()).collect();
+    inputs.sort_unstable();
+    assert_eq!(inputs, [3, 5, 7, 9], "{all:#?}");
+}
+
+#[test]
+fn what_is_set_is_not_searched_for() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let search =
+        "stats = Backtest(data, S).optimize(n=[3, 5, 7], maximize='# Trades')\nprint(stats._strategy.n)\n";
+    write(folder.path(), "search.py", format!("{READS}{search}"));
+    let batch = ["backtest", "search.py", "--data", "X-USD_15m.csv", "--json", "-q", "--sweep", "n=9,11"];
+    let all = lines(&tide(folder.path(), &python, &batch));
+    let mut found: Vec<(i64, i64)> = all
+        .iter()
+        .map(|run| (run["params"]["n"].as_i64().expect("n"), run["python"]["tried"].as_i64().expect("tried")))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, [(9, 1), (11, 1)], "{all:#?}");
+}
+
+#[test]
+fn whatever_ends_one_strategy_of_a_module_the_next_runs() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let two = module("Bad", "Good").replace("self.buy(size=2.5)", "raise KeyboardInterrupt");
+    write(folder.path(), "two.py", two);
+    let batch = ["backtest", "two.py", "--data", "X-USD_15m.csv", "--json", "-q"];
+    let all = lines(&tide(folder.path(), &python, &batch));
+    assert_eq!(of(&all, "Good")["status"], "ok", "{all:#?}");
+    assert_eq!(of(&all, "Bad")["python"]["fault"]["type"], "KeyboardInterrupt", "{all:#?}");
+}
+
+#[test]
+fn prices_that_pandas_reads_less_exactly_are_those_of_the_data() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let csv = std::fs::read_to_string(folder.path().join("X-USD_15m.csv")).expect("reads");
+    // Prices with all of a float's digits, as other programs write them.
+    let long = |field: &str| {
+        field.parse::<f64>().map_or_else(|_| field.to_owned(), |x| format!("{}", x * 16.530610000000001))
+    };
+    let line = |line: &str| line.split(',').map(long).collect::<Vec<_>>().join(",");
+    let csv: Vec<String> = csv.lines().map(line).collect();
+    write(folder.path(), "X-USD_15m.csv", csv.join("\n"));
+    write(folder.path(), "reads.py", format!("{READS}Backtest(data, S, cash=1e6).run()\n"));
+    let batch = ["backtest", "reads.py", "--data", "X-USD_15m.csv", "--json", "-q"];
+    let all = lines(&tide(folder.path(), &python, &batch));
+    assert_eq!(
+        (all[0]["status"].as_str(), all[0]["data"].as_str()),
+        (Some("ok"), Some("X-USD 15")),
+        "{all:#?}"
+    );
+    assert!(all[0]["metrics"]["trades"].as_f64().is_some_and(|n| n > 5.0), "{all:#?}");
+}

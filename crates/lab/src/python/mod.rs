@@ -266,6 +266,19 @@ impl PythonLab {
             Ok(theirs) => theirs,
             Err(problem) => return Some(format!("{DIFFERS} {}: it did not run: {problem}", other.name)),
         };
+        // What only one of them had the time for is no difference.
+        let late = |told: &Told| told.failures.iter().any(|f| f.status == RunStatus::Timeout);
+        let where_late = match (late(told), late(&theirs)) {
+            (true, false) => Some(&engine.name),
+            (false, true) => Some(&other.name),
+            _ => None,
+        };
+        if let Some(name) = where_late {
+            return Some(format!(
+                "{NOT_COMPARED} {}: its time was over with {name}; --timeout gives it more",
+                other.name
+            ));
+        }
         let faults = |told: &Told| told.failures.iter().map(|f| f.run.fault.clone()).collect::<Vec<_>>();
         let found = facts::compare((&told.runs, &faults(told)), (&theirs.runs, &faults(&theirs)));
         Some(match found {
@@ -312,6 +325,8 @@ impl PythonLab {
 
 /// Begins the note of a run on which two libraries do not agree.
 pub const DIFFERS: &str = "differs from";
+/// Begins the note of a script that only one of two libraries brought to its end in time.
+pub const NOT_COMPARED: &str = "not compared with";
 
 impl Recorded {
     fn without_run(record: RunRecord) -> Self {
@@ -518,7 +533,10 @@ pub fn diagnostic(fault: &Fault, text: &str) -> Diagnostic {
         severity: Severity::Error,
         code: fault.hint.as_ref().map_or_else(|| "python".into(), |hint| hint.code.clone()),
         feature: String::new(),
-        message: format!("{}: {}", fault.kind, fault.message),
+        message: match fault.message.as_str() {
+            "" => fault.kind.clone(),
+            message => format!("{}: {message}", fault.kind),
+        },
         hint: fault.hint.as_ref().map(|hint| hint.text.clone()).unwrap_or_default(),
         span: Span::new(start, start + length),
     }

@@ -1,4 +1,5 @@
 """The first steps of a run's process: descriptors, limits, the cage. Then the harness gets control."""
+import atexit
 import ctypes
 import gc
 import json
@@ -61,6 +62,7 @@ def main(order, fds, known, scratch):
     numpy.random.seed(0)
     gc.enable()
     tide_faults.keep_reserve()
+    keep_output()
     try:
         tide_harness.main(request, known.get(order["data"]), RESULTS)
     except BaseException:
@@ -68,6 +70,35 @@ def main(order, fds, known, scratch):
         sys.stderr.flush()
         os._exit(BROKEN)
     os._exit(0)
+
+
+def keep_output():
+    """What was printed is not lost when the run is ended: by its limits, or by itself without the usual steps."""
+    # What the modules that the server imported want at the exit is not the script's.
+    atexit._clear()
+    for number in (signal.SIGTERM, signal.SIGXCPU):
+        signal.signal(number, ended)
+    os._exit = left
+
+
+def ended(number, _):
+    flush()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def left(status, leave=os._exit):
+    flush()
+    leave(status)
+
+
+def flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            # Closed, replaced, or just being written to.
+            pass
 
 
 def limit(limits):

@@ -133,13 +133,16 @@ def trace(error):
 
 def near(word, names):
     """`; did you mean ...` where there is something alike."""
-    found = difflib.get_close_matches(word, list(names), 3, 0.6)
+    shown = [name for name in names if word.startswith("_") or not name.startswith("_")]
+    found = difflib.get_close_matches(word, shown, 3, 0.6)
     return "; did you mean %s?" % " or ".join(found) if found else ""
 
 
 def hint(error, fault, lines):
     """A hint by the first rule that fits."""
     text, kind = fault["message"], fault["type"]
+    if isinstance(error, OSError) and any(IN_PROCESSES.search(f.filename) for f in frames(error)):
+        return {"code": "no-processes", "text": "there are no other processes in the sandbox: work in this one, as optimize() does"}
     source = lines[fault["line"] - 1] if fault["line"] and fault["line"] <= len(lines) else ""
     for code, kinds, pattern, advice in RULES:
         if kinds and kind not in kinds:
@@ -165,14 +168,25 @@ def missing_attribute(match, source):
         "Position": "size, pl, pl_pct, is_long, is_short, close(); entries are in self.trades[-1].entry_price, .sl, .tp",
         "Trade": "size, entry_price, entry_bar, entry_time, exit_price, pl, pl_pct, value, sl, tp, tag, close()",
         "Order": "size, limit, stop, sl, tp, tag, cancel()",
-        "_Broker": "it is the library's own; use self.equity, self.position, self.orders, self.trades, self.closed_trades",
     }
     if owner in members:
         return "%s has no `%s`; it has %s" % (owner, name, members[owner])
+    if owner == "_Broker":
+        return (
+            "the broker is the library's own and has no `%s`; use self.equity, self.position, self.orders, self.trades, "
+            "self.closed_trades" % name
+        )
     known = ("I", "init", "next", "buy", "sell", "equity", "data", "position", "orders", "trades", "closed_trades")
     if "self.%s" % name in source:
         return "a Strategy has no `%s`%s; it has %s" % (name, near(name, known), ", ".join(known))
     return None
+
+
+def missing_name(match, _):
+    name, owner = match.groups()
+    if name == "crossunder":
+        return "%s has no `crossunder`; crossover(b, a) says that a crosses below b" % owner
+    return "%s has no `%s`%s" % (owner, name, near(name, dir(sys.modules.get(owner))))
 
 
 def missing_in_module(match, source):
@@ -204,6 +218,9 @@ def later_version(match, source):
 
 
 SERIES_ONLY = ("shift", "rolling", "iloc", "loc", "diff", "ewm", "fillna", "pct_change", "mean", "values", "index")
+
+# Where other processes are started.
+IN_PROCESSES = re.compile(r"/multiprocessing/|/concurrent/futures/process\.py$|/subprocess\.py$")
 
 # How scripts ask whether a file is there.
 LOOKS_FOR_FILES = re.compile(r"os\.path\.(exists|isfile)\(|\.(exists|is_file)\(\)|os\.access\(")
@@ -269,8 +286,7 @@ RULES = [
         "no-name",
         ("ImportError",),
         r"cannot import name '([^']+)' from '([^']+)'",
-        lambda m, _: "%s has no `%s`%s"
-        % (m.group(2), m.group(1), near(m.group(1), dir(sys.modules.get(m.group(2))))),
+        missing_name,
     ),
     ("no-such-function", ("AttributeError",), r"module '([^']+)' has no attribute '([^']+)'", missing_in_module),
     ("no-such-attribute", ("AttributeError",), r"'([^']+)' object has no attribute '([^']+)'", missing_attribute),
@@ -287,6 +303,12 @@ RULES = [
         r".",
         "only the script's own scratch folder can be read and written; pd.read_csv of a path that is not there is "
         "answered with --data",
+    ),
+    (
+        "no-network",
+        (),
+        r"name resolution|Name or service not known|Network is unreachable|Max retries exceeded",
+        "there is no network in the sandbox: give bars with --data and read them with pd.read_csv",
     ),
     (
         "read-only",
@@ -325,7 +347,7 @@ RULES = [
     (
         "cut-off",
         ("SyntaxError", "IndentationError"),
-        r"was never closed|unexpected EOF|expected an indented block|unterminated|expected ':'",
+        r"was never closed|unexpected EOF|expected an indented block|unterminated",
         "the script seems to be cut off here",
     ),
 ]

@@ -3,6 +3,7 @@
 Results leave as frames: two lengths, a head in JSON, columns of numbers. They are claims of a process in which a
 script has run; the reader checks every one.
 """
+import atexit
 import importlib
 import json
 import linecache
@@ -10,6 +11,7 @@ import os
 import struct
 import sys
 import threading
+import traceback
 import types
 import warnings
 
@@ -88,6 +90,7 @@ def run(request, given, results):
         again = book.has_told_of(error)
         if ending and not (isinstance(error, SystemExit) and book.failures):
             fault = tide_faults.describe(error, path, text)
+    close()
     if fault is None and book.failures and shape["whole"]:
         notes.add("the script caught the error of a run and went on")
     if fault is None and book.told == 0:
@@ -115,9 +118,19 @@ def execute(code, path, shape, book):
         book.begins(strategy, number, len(found))
         try:
             library.Backtest(book.given.frame(), strategy).run()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            # Whatever it is, the next strategy has its turn.
             if not book.has_told_of(error):
                 book.failed(error, strategy, {})
+
+
+def close():
+    """What an interpreter does at its end: waits for the script's threads, then calls what it left for the exit."""
+    try:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
 
 
 def strategies(module, base):

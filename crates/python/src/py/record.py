@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import sys
+import threading
 import time
 import types
 
@@ -65,6 +66,16 @@ class Notes:
         return [text if n == 1 else "%s (%d times)" % (text, n) for text, n in self.counts.items()][:NOTES_MAX]
 
 
+# Relative; some of a float's last places.
+LAST_BITS = 1e-15
+
+
+class Depth(threading.local):
+    """Calls of `run` and `optimize` within each other; a script may run backtests in several threads."""
+
+    calls = 0
+
+
 class Book:
     """The runs of one script."""
 
@@ -74,7 +85,9 @@ class Book:
         self.text = request["text"]
         # Runs that are told of, failed ones included; how many those are; the place of the last good one.
         self.told = self.failures = self.last = 0
-        self.depth = 0
+        self.depth = Depth()
+        # One run is told after the other.
+        self.lock = threading.RLock()
         self.orders = 0
         self.tried = set()
         self.settings = {}
@@ -101,11 +114,12 @@ class Book:
         """Tells of a run that raised."""
         fault = tide_faults.describe(error, self.request["path"], self.text)
         head = {"kind": "failed", "strategy": strategy.__name__, "params": plain(params), "fault": fault}
-        self.results.tell(head)
-        # Not by keeping it, which keeps all that its frames hold.
-        vars(error)[TOLD] = True
-        self.failures += 1
-        self.told += 1
+        with self.lock:
+            self.results.tell(head)
+            # Not by keeping it, which keeps all that its frames hold.
+            vars(error)[TOLD] = True
+            self.failures += 1
+            self.told += 1
 
     def has_told_of(self, error):
         """Whether the error, or one that it came of, is that of a failed run."""
@@ -120,15 +134,17 @@ class Book:
     def _watched(self, original, backtest, args, kwargs):
         """The outermost call of `run` or `optimize`, and the seconds that it took."""
         self._reset()
-        self.depth += 1
+        self.depth.calls += 1
         started = time.perf_counter()
         try:
             found = original(backtest, *args, **kwargs)
-        except Exception as error:
-            self.failed(error, self.settings[id(backtest)][1]["strategy"], kwargs)
+        except BaseException as error:
+            # Who leaves the script has not failed.
+            if not isinstance(error, SystemExit):
+                self.failed(error, self.settings[id(backtest)][1]["strategy"], kwargs)
             raise
         finally:
-            self.depth -= 1
+            self.depth.calls -= 1
         return found, time.perf_counter() - started
 
     def _reset(self):
@@ -159,27 +175,33 @@ class Book:
 
     def _run(self, original):
         def run(backtest, **kwargs):
-            if self.depth:
+            if self.depth.calls:
                 # One of a search, whose best comes last.
                 self._reset()
                 if kwargs:
                     self.tried.add(combination(kwargs))
                 return original(backtest, **kwargs)
-            strategy = self.settings[id(backtest)][1]["strategy"]
-            known = {k: v for k, v in self.request["params"].items() if hasattr(strategy, k)}
-            for name in set(self.request["params"]) - set(known):
-                self.notes.add("%s has no attribute %r to set" % (strategy.__name__, name))
-            kwargs.update(known)
+            kwargs.update(self._wanted(backtest))
             stats, seconds = self._watched(original, backtest, (), kwargs)
             self._record(backtest, stats, kwargs, seconds)
             return stats
 
         return run
 
+    def _wanted(self, backtest):
+        """The parameters that were asked for and that the strategy has."""
+        strategy = self.settings[id(backtest)][1]["strategy"]
+        known = {k: v for k, v in self.request["params"].items() if hasattr(strategy, k)}
+        for name in set(self.request["params"]) - set(known):
+            self.notes.add("%s has no attribute %r to set" % (strategy.__name__, name))
+        return known
+
     def _optimize(self, original):
         def optimize(backtest, *args, **kwargs):
-            if self.depth:
+            if self.depth.calls:
                 return original(backtest, *args, **kwargs)
+            # What is set is not searched for.
+            kwargs.update({name: [value] for name, value in self._wanted(backtest).items()})
             self.tried.clear()
             found, seconds = self._watched(original, backtest, args, kwargs)
             stats = found[0] if isinstance(found, tuple) else found
@@ -193,7 +215,11 @@ class Book:
     def _plot(self, original):
         def plot(backtest, *args, **kwargs):
             if not self.request["plots"]:
-                self.notes.add("plot() wrote nothing; --plots keeps its page")
+                self.notes.add(
+                    "plot() wrote nothing; --plots DIR --python-engine original keeps its page"
+                    if hasattr(backtesting, "_native")
+                    else "plot() wrote nothing; --plots DIR keeps its page"
+                )
                 return None
             kwargs.update(filename=os.path.join(os.environ["TMPDIR"], "plot.html"), open_browser=False)
             shown = original(backtest, *args, **kwargs)
@@ -229,19 +255,20 @@ class Book:
         head["no_trade"] = None
         if len(trades) == 0 and not head["open"]:
             head["no_trade"] = self._why_no_trade(frame, settings, strategy)
-        self.notes.tell()
-        self.results.tell(head, b"".join(c.tobytes() for c in columns))
-        self.last = self.told
-        self.told += 1
+        with self.lock:
+            self.notes.tell()
+            self.results.tell(head, b"".join(c.tobytes() for c in columns))
+            self.last = self.told
+            self.told += 1
 
     def _same(self, frame):
-        """Whether a run was on exactly the bars of the batch."""
+        """Whether a run was on the bars of the batch. Prices may differ in their last bits: pandas reads numbers of
+        sixteen and more digits quickly rather than exactly."""
         given, times = self.given, moments(frame)
-        if given is None or times is None or len(frame) != given.rows:
+        if given is None or times is None or len(frame) != given.rows or not numpy.array_equal(times, given.time):
             return False
-        pairs = [(times, given.time)]
-        pairs += [(column(frame, name), getattr(given, name.lower())) for name in COLUMNS[:4]]
-        return all(numpy.array_equal(a, b) for a, b in pairs)
+        pairs = [(column(frame, name), getattr(given, name.lower())) for name in COLUMNS[:4]]
+        return all(numpy.array_equal(a, b) or numpy.allclose(a, b, LAST_BITS, 0, equal_nan=True) for a, b in pairs)
 
     def _why_no_trade(self, frame, settings, strategy):
         if not self.orders:

@@ -17,6 +17,8 @@ import tide_child
 import tide_data
 
 PACKET_BYTES = 1 << 18
+# Between being told to end and being ended.
+LAST_WORDS_MS = 100
 
 
 def serve(config):
@@ -121,11 +123,20 @@ def watch(sock, pid):
             ready = [fd for fd, _ in poll.poll()]
             if child in ready:
                 return
-            os.kill(pid, signal.SIGKILL)
+            end(pid, child)
             if not sock.recvmsg(PACKET_BYTES)[0]:
                 poll.unregister(sock)
     finally:
         os.close(child)
+
+
+def end(pid, child):
+    """Gives it a moment to put out what it has printed."""
+    os.kill(pid, signal.SIGTERM)
+    moment = select.poll()
+    moment.register(child, select.POLLIN)
+    moment.poll(LAST_WORDS_MS)
+    os.kill(pid, signal.SIGKILL)
 
 
 def empty(home, kept):
