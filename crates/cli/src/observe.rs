@@ -5,7 +5,8 @@ use springtide_lab::{LabError, batch::Progress};
 use springtide_runtime::observe::{ControlError, ControlServer, Observatory, Watchdog, WatchdogConfig, ask};
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    io::ErrorKind,
+    os::unix::{fs::MetadataExt, net::UnixStream},
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -40,20 +41,23 @@ pub struct Visible {
 pub fn serve(term: Term, seen: &Observatory) -> Visible {
     let watchdog = Watchdog::start(WatchdogConfig::default(), seen);
     if let Err(why) = &watchdog {
-        term.note(&format!("{} threads are not watched: {why}", term.err().yellow("warning:")));
+        term.note_as(&term.err().yellow("warning:"), &format!("threads are not watched: {why}"));
     }
     Visible { _server: listen(term, seen), _watchdog: watchdog.ok() }
 }
 
 fn listen(term: Term, seen: &Observatory) -> Option<ControlServer> {
     seen.add_section("process", own_usage);
-    let path = folder().join(format!("{}.sock", std::process::id()));
-    let started = own_folder(&folder())
-        .and_then(|()| ControlServer::start(&path, seen.clone()).map_err(|e| e.to_string()));
+    let folder = folder();
+    let path = folder.join(format!("{}.sock", std::process::id()));
+    let started = own_folder(&folder).and_then(|()| {
+        clear(&folder);
+        ControlServer::start(&path, seen.clone()).map_err(|e| e.to_string())
+    });
     match started {
         Ok(server) => Some(server),
         Err(why) => {
-            term.note(&format!("{} not visible to `tide top`: {why}", term.err().yellow("warning:")));
+            term.note_as(&term.err().yellow("warning:"), &format!("not visible to `tide top`: {why}"));
             None
         }
     }
@@ -80,27 +84,51 @@ pub fn processes() -> Vec<Process> {
         return Vec::new();
     }
     let mut found: Vec<(std::time::SystemTime, Process)> = Vec::new();
-    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-        let socket = entry.path();
-        let Some(pid) = socket.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok()) else {
-            continue;
-        };
+    for Process { pid, socket } in sockets(&folder) {
         match ask(&socket, "health", PATIENCE) {
-            Err(ControlError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::ConnectionRefused =>
-            {
+            Err(ControlError::Io { source, .. }) if source.kind() == ErrorKind::ConnectionRefused => {
                 // Nobody listens: its process was killed. If this fails the next look tries again.
                 let _ = fs::remove_file(&socket);
             }
             // One that is slow to answer is shown; asking it will say what is wrong.
             _ => {
-                let made = entry.metadata().and_then(|m| m.modified()).unwrap_or(std::time::UNIX_EPOCH);
+                let made =
+                    fs::symlink_metadata(&socket).and_then(|m| m.modified()).unwrap_or(std::time::UNIX_EPOCH);
                 found.push((made, Process { pid, socket }));
             }
         }
     }
     found.sort_by_key(|(made, process)| (*made, process.pid));
     found.into_iter().map(|(_, process)| process).collect()
+}
+
+/// All that lie there, whether somebody listens or not.
+fn sockets(folder: &Path) -> impl Iterator<Item = Process> + use<> {
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
+        let socket = entry.path();
+        let pid = socket.file_stem()?.to_str()?.parse().ok()?;
+        Some(Process { pid, socket })
+    })
+}
+
+/// Removes what killed processes left behind. A process that is there is not asked: it may be slow, or just about to
+/// listen. One that is not may still be another container's, and then somebody listens.
+fn clear(folder: &Path) {
+    for Process { socket, .. } in sockets(folder).filter(|process| is_gone(process.pid)) {
+        let refused = UnixStream::connect(&socket).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
+        if refused {
+            // If this fails the next process tries again.
+            let _ = fs::remove_file(&socket);
+        }
+    }
+}
+
+fn is_gone(pid: u32) -> bool {
+    let Some(pid) = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0) else { return false };
+    // SAFETY: takes numbers; signal 0 only asks whether the process exists.
+    #[allow(unsafe_code)]
+    let answer = unsafe { libc::kill(pid, 0) };
+    answer != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
 /// The processes, or the one with this pid; an error with the remedy when there is none.
@@ -150,7 +178,7 @@ fn own_folder(folder: &Path) -> Result<(), String> {
             folder.display()
         )),
         Ok(_) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         Err(e) => Err(format!("{}: {e}", folder.display())),
     }
 }

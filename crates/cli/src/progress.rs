@@ -2,7 +2,8 @@
 
 use crate::{
     output::si,
-    term::{Term, printable},
+    table::one_line,
+    term::{Term, cut, printable},
 };
 use crossterm::{
     QueueableCommand,
@@ -190,8 +191,8 @@ impl Picture for Batch {
             let text = match worker.running.last() {
                 Some(task) => {
                     let room = self.term.width.saturating_sub(24);
-                    let label: String = task.label.to_string().chars().take(room).collect();
-                    format!("{label} {}", paint.dim(seconds(task.elapsed)))
+                    let label = task.label.to_string();
+                    format!("{} {}", cut(&one_line(&label), room), paint.dim(seconds(task.elapsed)))
                 }
                 None => paint.dim("idle"),
             };

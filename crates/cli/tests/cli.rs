@@ -66,6 +66,38 @@ fn json_lines_resume_and_partial_failure() {
     assert!(text(&partly.stdout).contains("\"failed\"") && text(&partly.stdout).contains("\"ok\""));
 }
 
+/// Into a pipe a table is as wide as it needs to be.
+#[test]
+fn equal_runs_are_counted_and_inputs_told_in_full() {
+    let folder = tempfile::tempdir().expect("folder");
+    let at = folder.path();
+    bars(at, "X-USD_15m.csv");
+    let script = CROSS.replace("Fast", "The period of the average that follows the price closely");
+    for name in ["one.pine", "copy.pine", "again.pine"] {
+        std::fs::write(at.join(name), &script).expect("writes");
+    }
+    let sweep = "The period of the average that follows the price closely=2..3";
+    let run = |extra: &[&str]| {
+        let mut args = vec!["backtest", "one.pine", "copy.pine", "again.pine", "--data", "X-USD_15m.csv"];
+        args.extend(["--sweep", sweep]);
+        args.extend(extra);
+        let out = tide(at, &args);
+        assert_eq!(code(&out), 0, "{}", text(&out.stderr));
+        (text(&out.stdout), text(&out.stderr))
+    };
+    let equal = "note: 4 runs are the same as another: equal script, data and settings\n";
+    for extra in [&[][..], &["--resume"]] {
+        let (table, told) = run(extra);
+        assert!(told.contains(equal), "{told}");
+        assert_eq!(table.lines().count(), 3, "{table}");
+        for value in 2..4 {
+            assert!(table.contains(&format!("follows the price closely={value} ")), "{table}");
+        }
+    }
+    let (all, told) = run(&["--json"]);
+    assert!(all.lines().count() == 6 && !told.contains("the same"), "{told}");
+}
+
 /// A script that asks for another market and for the shorter bars within its own.
 #[test]
 fn other_bars_are_found_named_and_part_of_the_run() {

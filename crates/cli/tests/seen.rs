@@ -70,6 +70,25 @@ impl Drop for Running {
     }
 }
 
+#[test]
+fn what_a_killed_process_leaves_behind_goes_with_the_next_one() {
+    let folder = workspace();
+    let script = CROSS.replace("maxval = 9", "maxval = 999999");
+    std::fs::write(folder.path().join("long.pine"), script).expect("writes");
+    let long = ["backtest", "long.pine", "--data", "X-USD_15m.csv", "--sweep", "Fast=2..99999", "-j", "1"];
+    let [mut killed, mut lives] = [(); 2].map(|()| Running::start(folder.path(), &long));
+    let socket = |of: &Running| folder.path().join(format!("run/springtide/{}.sock", of.child.id()));
+    for one in [&mut killed, &mut lives] {
+        one.until("99,998 runs");
+    }
+    killed.child.kill().expect("kill");
+    killed.child.wait().expect("ends");
+    assert!(socket(&killed).exists(), "nobody was there to remove it");
+    let mut next = Running::start(folder.path(), &["backtest", "cross.pine", "--data", "X-USD_15m.csv"]);
+    next.until("1 ok");
+    assert!(!socket(&killed).exists() && socket(&lives).exists());
+}
+
 /// Takes connections and never says a word.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -214,7 +214,7 @@ fn close(
         } else {
             best_of(runs, &args.sort, !lower_is_better, args.top)
         };
-        print!("{}", board(&best, &args.sort, context.term.width, context.term.color_out));
+        print!("{}", board(&best, &args.sort, context.term.table, context.term.color_out));
         if args.rules_spread {
             print!("{}", spread(context, runs));
         }
@@ -222,10 +222,13 @@ fn close(
     notes::failures(context, runs);
     notes::idle(context, runs);
     notes::other_bars(context, runs);
+    if !args.json {
+        notes::equal(context, runs);
+    }
     let differing = differences(context, args, runs);
     let paint = context.term.err();
     let rate = *bars as f64 / elapsed.as_secs_f64().max(1e-6);
-    context.term.note(&format!(
+    context.term.note_painted(&format!(
         "job {}: {}, {}{} in {}, {} bars/s",
         summary.job,
         paint.green(format!("{} ok", group(summary.ok as f64, 0))),
@@ -276,6 +279,8 @@ fn best_of(runs: &[RunRecord], sort: &str, descending: bool, top: u32) -> Vec<Ru
     best.sort_by(|a, b| {
         springtide_lab::report::page::rank(key(a), key(b), descending).then_with(|| a.id.cmp(&b.id))
     });
+    // Equal runs are one in the ledger, too.
+    best.dedup_by(|a, b| a.id == b.id);
     best.truncate(top as usize);
     best
 }
@@ -302,7 +307,7 @@ fn differences(context: &Context, args: &BacktestArgs, runs: &[RunRecord]) -> us
         0 => String::new(),
         n => format!("; {n} were not compared, for one of the two had too little time"),
     };
-    context.term.note(&format!("engines: {count}{late}"));
+    context.term.note_painted(&format!("engines: {count}{late}"));
     told.len()
 }
 
@@ -328,7 +333,7 @@ fn spread(context: &Context, runs: &[RunRecord]) -> String {
         .collect();
     format!(
         "\nReturn by broker rules alone\n{}",
-        render(&columns, &rows, context.term.width, context.term.color_out)
+        render(&columns, &rows, context.term.table, context.term.color_out)
     )
 }
 
@@ -361,7 +366,7 @@ fn tell_plan(context: &Context, plan: &Plan, planned: u64) {
         })
         .collect();
     for text in warned.iter().take(5) {
-        context.term.note(&format!("{} {text}", context.term.err().yellow("warning:")));
+        context.term.note_as(&context.term.err().yellow("warning:"), text);
     }
     if warned.len() > 5 {
         context.term.note(&format!("... and {} more warnings; `tide check` shows them", warned.len() - 5));
@@ -429,7 +434,7 @@ fn python(
     let rules = library_rules(args)?;
     let found = Python::find(&args.python, context.seen.health())?;
     if let Some(warning) = found.warning() {
-        context.term.note(&format!("{} scripts: {warning}", context.term.err().yellow("warning:")));
+        context.term.note_as(&context.term.err().yellow("warning:"), &format!("scripts: {warning}"));
     }
     if falls_back(&args.python)? {
         context.term.note("Python strategies use the original library: springtide's own is not there.");
@@ -523,7 +528,7 @@ fn markets(context: &Context, args: &BacktestArgs) -> Result<Vec<Market>, LabErr
         .collect();
     for market in &markets {
         if let Market::Broken { name, error, .. } = market {
-            context.term.note(&format!("{} {name}: {error}", context.term.err().red("data")));
+            context.term.note_as(&context.term.err().red("data"), &format!("{name}: {error}"));
         }
     }
     Ok(markets)

@@ -31,7 +31,7 @@ pub fn run(context: &Context, args: &BoardArgs) -> CommandResult {
         }
         return Ok(Ending::Ok);
     }
-    print!("{}", board(&runs, &query.sort, context.term.width, context.term.color_out));
+    print!("{}", board(&runs, &query.sort, context.term.table, context.term.color_out));
     if runs.is_empty() {
         let counts: Vec<String> = ledger.counts()?.iter().map(|(s, n)| format!("{n} {s}")).collect();
         context.term.note(&format!("No run matches. The ledger holds {}.", counts.join(", ")));
@@ -90,8 +90,7 @@ pub fn board(runs: &[RunRecord], sort: &str, width: usize, color: bool) -> Strin
         let mut cells: Vec<Cell> =
             vec![(i + 1).to_string().into(), run.strategy.clone().into(), run.market().into()];
         if with_params {
-            let inputs: Vec<String> = run.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            cells.push(inputs.join(" ").into());
+            cells.push(Cell::pairs(run.params.iter().map(|(k, v)| (k.clone(), v.to_string())).collect()));
         }
         if with_rules {
             cells.push(run.rules.name.clone().into());

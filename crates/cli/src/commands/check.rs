@@ -66,8 +66,7 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
             let name = path.display().to_string();
             let text = &compiled.source.text;
             let color = context.term.color_out;
-            let text = springtide_pine::render::render(&compiled.diagnostics, text, &name, color);
-            print!("{}", printable(&text));
+            print!("{}", springtide_pine::render::render(&compiled.diagnostics, text, &name, color));
         }
     }
     helpers::tell(context, &left_out);
@@ -75,7 +74,7 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
         let paint = context.term.err();
         let checked = files.len() - left_out.len();
         let fine = checked - bad - warned;
-        context.term.note(&format!(
+        context.term.note_painted(&format!(
             "{checked} checked: {}, {}, {}",
             paint.green(format!("{fine} ok")),
             paint.yellow(format!("{warned} with warnings")),

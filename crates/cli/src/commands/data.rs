@@ -65,7 +65,7 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
                 for report in &reports {
                     match args.json {
                         true => println!("{}", serde_json::to_string(report).unwrap_or_default()),
-                        false => print!("{}", summary(report)),
+                        false => print!("{}", printable(&summary(report))),
                     }
                 }
             }
@@ -146,7 +146,7 @@ fn list(context: &Context, json: bool) -> CommandResult {
     let listing = market::list(&context.workspace.data())?;
     let entries = &listing.entries;
     for finding in &listing.unreadable {
-        context.term.note(&format!("{} {}", context.term.err().red("unreadable"), text(finding)));
+        context.term.note_as(&context.term.err().red("unreadable"), &text(finding));
     }
     if json {
         for entry in entries {
@@ -183,7 +183,7 @@ fn list(context: &Context, json: bool) -> CommandResult {
             ]
         })
         .collect();
-    print!("{}", render(&columns, &rows, context.term.width, context.term.color_out));
+    print!("{}", render(&columns, &rows, context.term.table, context.term.color_out));
     Ok(Ending::Ok)
 }
 
@@ -193,7 +193,7 @@ fn check(context: &Context, json: bool) -> CommandResult {
         if json {
             println!("{}", serde_json::to_string(finding).unwrap_or_default());
         } else {
-            println!("{}", text(finding));
+            println!("{}", printable(&text(finding)));
         }
     }
     let bad = findings.iter().any(market::is_error);

@@ -86,7 +86,7 @@ fn next_step(context: &Context, folder: &Path, report: &Path) {
         "\nOpen {} in a browser. Then, with your own bars (CSV, Parquet or Arrow):",
         report.display()
     ));
-    context.term.note(&format!(
+    context.term.note_painted(&format!(
         "  {}",
         paint.bold(format!(
             "tide backtest {} --data YOUR.csv --sweep-inputs --out report.html",

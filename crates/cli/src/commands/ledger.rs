@@ -5,6 +5,7 @@ use crate::{
     args::LedgerCommand,
     exit::{CommandResult, Ending},
     output::{group, si},
+    term::printable,
 };
 use springtide_lab::LabError;
 
@@ -21,7 +22,7 @@ pub fn run(context: &Context, command: &LedgerCommand) -> CommandResult {
         LedgerCommand::Check => {
             let problems = ledger.database().check().map_err(LabError::from)?;
             for problem in &problems {
-                println!("{problem}");
+                println!("{}", printable(problem));
             }
             if !problems.is_empty() {
                 return Ok(Ending::Failed);

@@ -48,7 +48,7 @@ fn set_up(context: &Context, args: &SetupArgs) -> CommandResult {
         (None, None) => setup::Source::Usual,
     };
     for command in setup::commands(&folder, uv.as_deref(), &interpreter, &args.with, &source) {
-        context.term.note(&context.term.err().dim(format!("$ {}", command.join(" "))));
+        context.term.note_painted(&context.term.err().dim(format!("$ {}", command.join(" "))));
         let status = Command::new(&command[0])
             .args(&command[1..])
             .status()

@@ -4,6 +4,7 @@ use super::Context;
 use crate::{
     args::RerunArgs,
     exit::{CommandResult, Ending},
+    term::printable,
 };
 use springtide_lab::replay;
 
@@ -16,8 +17,10 @@ pub fn run(context: &Context, args: &RerunArgs) -> CommandResult {
         let record = ledger.find(id)?;
         let name =
             format!("{}  {} on {} {}", record.id.short(), record.strategy, record.symbol, record.timeframe);
+        let name = printable(&name);
         if record.metrics.is_none() {
-            println!("{name}: {} then: {}", record.status.as_str(), record.error.unwrap_or_default());
+            let error = record.error.unwrap_or_default();
+            println!("{name}: {} then: {}", record.status.as_str(), printable(&error));
             differing += 1;
             continue;
         }

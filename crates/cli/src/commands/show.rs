@@ -6,8 +6,8 @@ use crate::{
     chart::braille,
     exit::{CommandResult, Ending},
     output::{group, metric_text, run_json},
-    table::{Cell, Column, render},
-    term::{Paint, printable},
+    table::{Cell, Column, blocks, render},
+    term::{Paint, Term, printable, printed},
 };
 use springtide_domain::{RunStatus, Severity};
 use springtide_engine::metrics::METRICS;
@@ -49,23 +49,23 @@ pub fn run(context: &Context, args: &ShowArgs) -> CommandResult {
         return Ok(Ending::Ok);
     }
     let paint = context.term.out();
-    println!("{}", printable(&head::head(&record, paint)));
+    println!("{}", head::head(&record, paint));
     if let Some(error) = record.error.as_ref().filter(|_| !told_below(&record)) {
         println!("{}\n", paint.red(error));
     }
     if let Some(text) = diagnostics(&ledger, &record, context.term.color_out)? {
-        print!("{}", printable(&text));
+        print!("{text}");
     }
     // Of a script that never began there is nothing but its diagnostics.
     if let Some(facts) = record.python.as_ref().filter(|_| !has_errors(&record)) {
-        print!("{}", printable(&python::facts(facts, context.term.width, paint)));
+        print!("{}", python::facts(facts, context.term.width, paint));
     }
     if record.metrics.is_some() {
         print!("{}", metrics(&record, context.term.width, paint));
     }
     match (&detail, &missing) {
         (Some(detail), _) => {
-            print!("{}", body(detail, args.trades, context.term.width, paint));
+            print!("{}", body(context.term, detail, args.trades));
             // A Python run's are in the record and told above; what it printed, `--log` shows.
             if record.python.is_none() {
                 print!("{}", remarks(detail, paint));
@@ -105,11 +105,11 @@ fn log(context: &Context, ledger: &springtide_lab::Ledger, record: &RunRecord) -
         Some(log) => {
             // To a file or a pipe it goes as it is.
             match std::io::stdout().is_terminal() {
-                true => print!("{}", printable(&log.stdout)),
+                true => print!("{}", printed(&log.stdout, context.term.color_out)),
                 false => print!("{}", log.stdout),
             }
             match std::io::stderr().is_terminal() {
-                true => eprint!("{}", printable(&log.stderr)),
+                true => eprint!("{}", printed(&log.stderr, context.term.color_err)),
                 false => eprint!("{}", log.stderr),
             }
         }
@@ -134,35 +134,17 @@ fn metrics(run: &RunRecord, width: usize, paint: Paint) -> String {
     let Some(values) = &run.metrics else { return String::new() };
     let cells: Vec<(String, String)> =
         METRICS.iter().map(|m| (m.title.to_owned(), metric_text(m.name, values.get(m.name)))).collect();
-    let name = cells.iter().map(|c| c.0.chars().count()).max().unwrap_or(0);
-    let value = cells.iter().map(|c| c.1.chars().count()).max().unwrap_or(0);
-    let columns = (width / (name + value + 5)).clamp(1, 4);
-    let rows = cells.len().div_ceil(columns);
-    let mut out = String::new();
-    for r in 0..rows {
-        for c in 0..columns {
-            if let Some((title, text)) = cells.get(c * rows + r) {
-                let pad = " ".repeat(name - title.chars().count() + 1 + value - text.chars().count());
-                out.push_str(&format!("{}{pad}{text}    ", paint.dim(title)));
-            }
-        }
-        out.truncate(out.trim_end().len());
-        out.push('\n');
-    }
-    out
+    blocks(&cells, 4, width, paint)
 }
 
-fn body(detail: &RunDetail, trades: usize, width: usize, paint: Paint) -> String {
-    let mut out = String::from("\n");
-    out.push_str(&chart(detail, width, paint));
-    out.push_str(&trade_table(&detail.trades, trades, width, paint));
-    out
+fn body(term: Term, detail: &RunDetail, trades: usize) -> String {
+    format!("\n{}{}", chart(detail, term.width, term.out()), trade_table(term, &detail.trades, trades))
 }
 
 /// Notes and log of a run that was computed again.
 fn remarks(detail: &RunDetail, paint: Paint) -> String {
-    let notes = detail.notes.iter().map(|note| format!("{} {note}\n", paint.yellow("note:")));
-    let logs = detail.logs.iter().take(20).map(|line| format!("{} {line}\n", paint.dim("log:")));
+    let notes = detail.notes.iter().map(|note| format!("{} {}\n", paint.yellow("note:"), printable(note)));
+    let logs = detail.logs.iter().take(20).map(|line| format!("{} {}\n", paint.dim("log:"), printable(line)));
     notes.chain(logs).collect()
 }
 
@@ -196,7 +178,7 @@ fn chart(detail: &RunDetail, width: usize, paint: Paint) -> String {
     out
 }
 
-fn trade_table(trades: &[TradeRow], count: usize, width: usize, paint: Paint) -> String {
+fn trade_table(term: Term, trades: &[TradeRow], count: usize) -> String {
     if trades.is_empty() || count == 0 {
         return if trades.is_empty() { "No trade.\n".into() } else { String::new() };
     }
@@ -236,6 +218,5 @@ fn trade_table(trades: &[TradeRow], count: usize, width: usize, paint: Paint) ->
     } else {
         format!("\n{} trades\n", trades.len())
     };
-    let color = paint.bold("x") != "x";
-    format!("{}{}", paint.bold(title), render(&columns, &rows, width, color))
+    format!("{}{}", term.out().bold(title), render(&columns, &rows, term.table, term.color_out))
 }

@@ -8,6 +8,7 @@ use crate::{
     output::group,
     progress::seconds,
     table::{Cell, Column, render},
+    term::printable,
 };
 use springtide_lab::LabError;
 use springtide_runtime::observe::{Overview, PoolView, StallView, merge_metrics};
@@ -33,7 +34,7 @@ pub fn run(context: &Context, args: &TasksArgs) -> CommandResult {
     };
     for process in &processes {
         let answer = process.ask(question)?;
-        println!("{}", answer.trim_end());
+        println!("{}", printable(answer.trim_end()));
     }
     Ok(Ending::Ok)
 }
@@ -66,7 +67,7 @@ fn list(context: &Context, processes: &[Process]) -> CommandResult {
         Column::text("command"),
     ];
     let rows: Vec<Vec<Cell>> = processes.iter().map(row).collect::<Result<_, _>>()?;
-    print!("{}", render(&columns, &rows, context.term.width, context.term.color_out));
+    print!("{}", render(&columns, &rows, context.term.table, context.term.color_out));
     Ok(Ending::Ok)
 }
 

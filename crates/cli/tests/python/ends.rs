@@ -135,8 +135,35 @@ fn a_script_that_fails_after_its_runs_has_failed() {
             );
         }
         assert!(told.contains(&format!("failed {name} on X-USD 15")), "{told}");
+        let id = failed[0]["run"].as_str().expect("an id");
+        let shown = text(&tide(folder.path(), &python, &["show", id]).stdout);
+        assert!(shown.contains(&format!("{status}, recorded")), "it took no time of its own: {shown}");
     }
     assert!(told.contains("4 ok, 3 failed"), "{told}");
+}
+
+#[test]
+fn what_a_script_raises_is_cut_and_paints_nothing() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().expect("folder");
+    bars(folder.path());
+    let end = "print('\\x1b[8mprinted')\nraise ValueError('\\x1b[8mraised' + 'y' * 3_000_000)\n";
+    write(folder.path(), "loud.py", format!("from backtesting import Backtest\nif False: Backtest()\n{end}"));
+    let run = |args: &[&str]| {
+        let out = tide(folder.path(), &python, args);
+        (text(&out.stdout), text(&out.stderr))
+    };
+    let (all, told) = run(&["backtest", "loud.py", "--data", "X-USD_15m.csv", "--color", "never", "--json"]);
+    let line = told.lines().find(|line| line.starts_with("failed loud on X-USD 15")).expect("a line");
+    let run_of: Value = serde_json::from_str(&all).expect("json");
+    let id = run_of["run"].as_str().expect("an id");
+    assert!(line.contains("\\u{1b}[8mraisedyyy") && line.contains("yy… (`tide show "), "{line}");
+    assert!(line.chars().count() < 400 && !told.contains('\x1b'), "{told}");
+    let shown = run(&["show", id, "--color", "never"]).0;
+    assert!(shown.contains("\\u{1b}[8mraisedyyy") && !shown.contains('\x1b'), "{shown}");
+    let shown = run(&["show", id, "--color", "always"]).0;
+    assert!(shown.contains("\x1b[31m") && !shown.contains("\x1b[8m"), "{shown}");
+    assert_eq!(run(&["show", id, "--log"]).0, "\x1b[8mprinted\n", "to a pipe it goes as it is");
 }
 
 #[test]

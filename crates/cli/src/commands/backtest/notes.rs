@@ -1,21 +1,29 @@
-//! What a batch says of its runs when it is done, besides their numbers: which failed, which took no trade, and which
-//! were on other bars than those named.
+//! What a batch says of its runs when it is done, besides their numbers: which failed, which took no trade, which were
+//! on other bars than those named, and how many were the same as another.
 
-use crate::{commands::Context, output::count};
+use crate::{
+    commands::Context,
+    output::count,
+    term::{cut, printable},
+};
 use springtide_lab::{ledger::RunRecord, python::BarsOf};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Columns of an error that are printed; the record keeps more.
+const ERROR_MOST: usize = 300;
+
 /// Failed runs, each reason once with how many runs share it.
 pub fn failures(context: &Context, runs: &[RunRecord]) {
-    let mut reasons: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for run in runs.iter().filter(|r| r.error.is_some()) {
+    let mut reasons: BTreeMap<(&str, String), Vec<&RunRecord>> = BTreeMap::new();
+    for run in runs {
+        let Some(error) = run.error.as_deref() else { continue };
         let what = format!("{} on {}", run.strategy, run.data);
-        *reasons.entry((run.error.clone().unwrap_or_default(), what)).or_default() += 1;
+        reasons.entry((error, what)).or_default().push(run);
     }
-    let paint = context.term.err();
-    for ((error, what), count) in reasons.iter().take(10) {
-        let times = if *count > 1 { format!(" ({count} runs)") } else { String::new() };
-        context.term.note(&format!("{} {what}{times}: {error}", paint.red("failed")));
+    let failed = context.term.err().red("failed");
+    for ((error, what), runs) in reasons.iter().take(10) {
+        let times = if runs.len() > 1 { format!(" ({} runs)", runs.len()) } else { String::new() };
+        context.term.note_as(&failed, &format!("{what}{times}: {}", error_text(error, runs[0])));
     }
     if reasons.len() > 10 {
         context.term.note(&format!(
@@ -23,6 +31,16 @@ pub fn failures(context: &Context, runs: &[RunRecord]) {
             reasons.len() - 10
         ));
     }
+}
+
+/// The error, or how it begins and where all of it is.
+fn error_text(error: &str, run: &RunRecord) -> String {
+    let clean = printable(error);
+    let text = cut(&clean, ERROR_MOST);
+    if text.len() == clean.len() {
+        return text.into_owned();
+    }
+    format!("{text} (`tide show {}` shows more)", run.id.short())
 }
 
 /// Runs whose bars are not those that were named, in one line for each kind.
@@ -35,10 +53,19 @@ pub fn other_bars(context: &Context, runs: &[RunRecord]) {
         let found: Vec<&RunRecord> = runs.iter().filter(is_of).collect();
         if !found.is_empty() {
             let names = found.iter().map(|run| format!("{} ({})", run.strategy, run.market()));
-            let paint = context.term.err();
             let runs = count(found.len() as u64, "run", "runs");
-            context.term.note(&format!("{} {runs} {what}: {}", paint.yellow("note:"), first_few(names)));
+            note(context, &format!("{runs} {what}: {}", first_few(names)));
         }
+    }
+}
+
+/// Runs that are the same as another and therefore share its row and its record.
+pub fn equal(context: &Context, runs: &[RunRecord]) {
+    let different: BTreeSet<_> = runs.iter().map(|run| &run.id).collect();
+    let more = (runs.len() - different.len()) as u64;
+    if more > 0 {
+        let text = count(more, "run is", "runs are");
+        note(context, &format!("{text} the same as another: equal script, data and settings"));
     }
 }
 
@@ -72,8 +99,12 @@ pub fn idle(context: &Context, runs: &[RunRecord]) {
         1 => "; 1 more reason, which `tide show RUN` tells".into(),
         n => format!("; {n} more reasons, which `tide show RUN` tells"),
     };
-    let (paint, runs) = (context.term.err(), count(total, "run", "runs"));
-    context.term.note(&format!("{} {runs} took no trade. {}{more}", paint.yellow("note:"), told.join("; ")));
+    let runs = count(total, "run", "runs");
+    note(context, &format!("{runs} took no trade. {}{more}", told.join("; ")));
+}
+
+fn note(context: &Context, text: &str) {
+    context.term.note_as(&context.term.err().yellow("note:"), text);
 }
 
 /// How many are named of what many runs share.

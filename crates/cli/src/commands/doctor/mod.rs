@@ -9,7 +9,7 @@ use super::Context;
 use crate::{
     args::{DoctorArgs, PythonArgs},
     exit::{CommandResult, Ending},
-    term::Paint,
+    term::{Paint, printable},
 };
 use finding::{Finding, State};
 
@@ -73,9 +73,9 @@ fn text(finding: &Finding, paint: Paint) -> String {
         State::Warning => paint.yellow("warning"),
         State::Error => paint.red("error  "),
     };
-    let mut line = format!("{state}  {:<13}{}\n", finding.check, finding.detail);
+    let mut line = format!("{state}  {:<13}{}\n", finding.check, printable(&finding.detail));
     if !finding.fix.is_empty() {
-        line.push_str(&format!("{:9}{:<13}→ {}\n", "", "", finding.fix));
+        line.push_str(&format!("{:9}{:<13}→ {}\n", "", "", printable(&finding.fix)));
     }
     line
 }

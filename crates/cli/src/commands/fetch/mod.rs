@@ -3,7 +3,7 @@
 mod picture;
 
 use super::Context;
-use crate::{args::ImportArgs, net, observe, progress::Display};
+use crate::{args::ImportArgs, net, observe, progress::Display, term::cut};
 use picture::{Downloads, Line};
 use springtide_domain::ContentHash;
 use springtide_io::{
@@ -75,7 +75,6 @@ impl Fetched {
 
     /// Keeps what lies in the cache to its room, and says what went.
     pub fn keep_to_room(&self, context: &Context) {
-        let warn = context.term.err().yellow("warning:");
         match ROOM.keep(&self.folder) {
             Ok(cleared) if cleared.downloads > 0 => context.term.note(&format!(
                 "removed {} fetched files that were old, large or of no use: {:.1} MB",
@@ -83,7 +82,10 @@ impl Fetched {
                 cleared.bytes as f64 / 1e6
             )),
             Ok(_) => {}
-            Err(error) => context.term.note(&format!("{warn} {}: {error}", self.folder.display())),
+            Err(error) => context.term.note_as(
+                &context.term.err().yellow("warning:"),
+                &format!("{}: {error}", self.folder.display()),
+            ),
         }
     }
 }
@@ -225,7 +227,7 @@ fn not_a_page(path: &Path) -> Result<(), String> {
         return Ok(());
     }
     discard(path);
-    let begin: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
+    let begin = cut(text.lines().next().unwrap_or_default(), 60);
     Err(format!(
         "the server sent a web page instead of {} (it begins `{begin}`): look whether the address is right and \
          needs no sign-in",

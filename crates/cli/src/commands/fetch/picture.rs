@@ -2,7 +2,7 @@
 
 use crate::{
     progress::{Picture, bar, seconds},
-    term::{Term, printable},
+    term::{Term, cut, printable},
 };
 use springtide_io::http::{FailedOnce, Follow};
 use springtide_runtime::locks::{Mutex, lock};
@@ -142,10 +142,8 @@ impl Picture for Downloads {
         let mut lines: Vec<String> = share.map(|share| bar(self.term, share)).into_iter().collect();
         lines.push(self.line());
         let live = self.lines.iter().filter(|line| !line.over.load(Relaxed));
-        let texts = live
-            .take(LINES_MAX)
-            .map(|line| printable(&format!("  {}", line.text(self.rate(line.fresh())))).into_owned());
-        lines.extend(texts.map(|text| text.chars().take(self.term.width - 1).collect()));
+        let texts = live.take(LINES_MAX).map(|line| format!("  {}", line.text(self.rate(line.fresh()))));
+        lines.extend(texts.map(|text| cut(&printable(&text), self.term.width - 1).into_owned()));
         lines
     }
 
@@ -175,7 +173,8 @@ mod tests {
 
     #[test]
     fn it_tells_how_much_of_how_much_and_what_went_wrong() {
-        let term = Term { color_out: false, color_err: false, live: true, quiet: false, width: 80 };
+        let term =
+            Term { color_out: false, color_err: false, live: true, quiet: false, width: 80, table: 80 };
         let files = ["a.csv", "b.csv"].map(|name| Arc::new(Line::new(term, name)));
         let all = Downloads::new(term, files.to_vec());
         files[0].reached(1_000_000, Some(4_000_000));

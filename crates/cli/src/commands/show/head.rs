@@ -1,6 +1,9 @@
 //! The first lines of a run: what it was, with which inputs, in which account.
 
-use crate::{output::group, term::Paint};
+use crate::{
+    output::group,
+    term::{Paint, printable},
+};
 use serde_json::Value;
 use springtide_engine::{
     Account, Commission, Slippage,
@@ -13,9 +16,11 @@ use std::{collections::BTreeMap, path::Path};
 /// Everything that is known without computing anything.
 pub fn head(run: &RunRecord, paint: Paint) -> String {
     let inputs: Vec<String> = run.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let mut lines = vec![format!("{}  {}", paint.bold(&run.strategy), paint.dim(&run.id)), place(run)];
+    let mut lines = vec![format!("{}  {}", paint.bold(&run.strategy), paint.dim(&run.id))];
+    let mut line = |text: String| lines.push(printable(&text).into_owned());
+    line(place(run));
     if !inputs.is_empty() {
-        lines.push(format!("inputs  {}", inputs.join("  ")));
+        line(format!("inputs  {}", inputs.join("  ")));
     }
     let mut setting = match &run.python {
         Some(facts) => library_account(&facts.account),
@@ -26,15 +31,15 @@ pub fn head(run: &RunRecord, paint: Paint) -> String {
     // A failure is not about the usual rules.
     if !setting.is_empty() || ![PRESETS[0], LIBRARIES[0]].contains(&run.rules.name.as_str()) {
         setting.push(format!("rules {}", run.rules.name));
-        lines.push(setting.join("  "));
+        line(setting.join("  "));
     }
-    lines.push(paint.dim(format!(
-        "{} in {} µs, recorded {}, {}",
-        run.status.as_str(),
-        group(run.elapsed_us as f64, 0),
-        iso(run.finished_ms),
-        run.setup.engine
-    )));
+    // What tells how a script ended after its runs took no time of its own.
+    let took = match run.elapsed_us {
+        0 => String::new(),
+        us => format!(" in {} µs", group(us as f64, 0)),
+    };
+    let status = run.status.as_str();
+    lines.push(paint.dim(format!("{status}{took}, recorded {}, {}", iso(run.finished_ms), run.setup.engine)));
     lines.join("\n") + "\n"
 }
 

@@ -1,6 +1,9 @@
 //! What is shown of a Python run besides what all runs have.
 
-use crate::term::Paint;
+use crate::{
+    table::blocks,
+    term::{Paint, printable},
+};
 use serde_json::Value;
 use springtide_lab::python::PythonFacts;
 use springtide_python::Fault;
@@ -25,10 +28,10 @@ pub fn facts(facts: &PythonFacts, width: usize, paint: Paint) -> String {
         facts.sandbox
     )));
     if let Some(warning) = &facts.warning {
-        line(format!("{} {warning}", paint.yellow("warning:")));
+        line(format!("{} {}", paint.yellow("warning:"), printable(warning)));
     }
     for note in &facts.notes {
-        line(format!("{} {note}", paint.yellow("note:")));
+        line(format!("{} {}", paint.yellow("note:"), printable(note)));
     }
     if let Some(text) =
         facts.fault.as_ref().map(|f| fault(f, facts.number > 0 && facts.strategy.is_empty(), paint))
@@ -50,18 +53,19 @@ fn fault(fault: &Fault, after_runs: bool, paint: Paint) -> String {
     lines.extend(fault.within.iter().map(|outer| paint.dim(format!("  within {outer}"))));
     if let (Some(file), Some(at)) = (&fault.file, fault.line) {
         let function = fault.function.as_ref().map(|f| format!(", in {f}")).unwrap_or_default();
-        lines.push(format!("  {file}:{at}{function}"));
+        lines.push(printable(&format!("  {file}:{at}{function}")).into_owned());
     }
     for (number, text) in &fault.context {
         let row = format!("  {number:>5} | {text}");
         lines.push(if Some(*number) == fault.line { paint.bold(row) } else { paint.dim(row) });
     }
     if let Some(hint) = &fault.hint {
-        lines.push(format!("{} {} [{}]", paint.cyan("hint:"), hint.text, hint.code));
+        let text = format!("{} [{}]", hint.text, hint.code);
+        lines.push(format!("{} {}", paint.cyan("hint:"), printable(&text)));
     }
     if !fault.output.is_empty() {
         lines.push(paint.dim("Last lines of output (--log shows all):"));
-        lines.extend(fault.output.iter().map(|text| format!("  {text}")));
+        lines.extend(fault.output.iter().map(|text| format!("  {}", printable(text))));
     }
     lines.join("\n")
 }
@@ -69,21 +73,7 @@ fn fault(fault: &Fault, after_runs: bool, paint: Paint) -> String {
 fn stats(facts: &PythonFacts, width: usize, paint: Paint) -> String {
     let cells: Vec<(String, String)> =
         facts.stats.iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
-    let name = cells.iter().map(|c| c.0.chars().count()).max().unwrap_or(0);
-    let value = cells.iter().map(|c| c.1.chars().count()).max().unwrap_or(0);
-    let columns = (width / (name + value + 5)).clamp(1, 3);
-    let rows = cells.len().div_ceil(columns);
-    let mut out = format!("\n{}\n", paint.bold("As the library reports it"));
-    for r in 0..rows {
-        let mut row = String::new();
-        for (title, value_text) in (0..columns).filter_map(|c| cells.get(c * rows + r)) {
-            let pad = " ".repeat(name - title.chars().count() + 1 + value - value_text.chars().count());
-            row.push_str(&format!("{}{pad}{value_text}    ", paint.dim(title)));
-        }
-        out.push_str(row.trim_end());
-        out.push('\n');
-    }
-    out
+    format!("\n{}\n{}", paint.bold("As the library reports it"), blocks(&cells, 3, width, paint))
 }
 
 fn text(value: &Value) -> String {

@@ -6,7 +6,7 @@ mod overview;
 pub use lists::{health_lines, task_lines, waiters};
 
 use super::model::{Model, View};
-use crate::{commands::tasks::State, output::group, progress::seconds};
+use crate::{commands::tasks::State, output::group, progress::seconds, term::columns};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
@@ -178,7 +178,7 @@ const HELP: &str = " q           quit              Esc    back: filter, view, qu
 
 fn help(frame: &mut Frame<'_>) {
     let area = frame.area();
-    let longest = HELP.lines().map(|line| line.chars().count()).max().unwrap_or(0) as u16;
+    let longest = HELP.lines().map(columns).max().unwrap_or(0) as u16;
     // A space before the right border, as there is one behind the left.
     let (width, height) = ((longest + 3).min(area.width), (HELP.lines().count() as u16 + 2).min(area.height));
     let at = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
