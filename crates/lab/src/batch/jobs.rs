@@ -142,7 +142,8 @@ impl<'a> Jobs<'a> {
                 self.look_ahead();
             }
             let (id, task) = self.ahead.pop_front()?;
-            let Some(first) = self.finished.remove(&id) else { return Some(task) };
+            // Copies of a strategy have one id: what is found stays for the next of them.
+            let Some(first) = self.finished.get(&id).cloned() else { return Some(task) };
             match self.others(&task, &first) {
                 Some(others) => self.batch.reuse(&first, &others),
                 // Something of the script's runs is lost: all are made again.
