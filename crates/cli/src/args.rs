@@ -332,7 +332,7 @@ pub struct ImportArgs {
     #[arg(
         long,
         value_name = "TF",
-        conflicts_with_all = ["timeframe", "skip_bad", "sort", "timezone", "date_order"]
+        conflicts_with_all = ["timeframe", "sort", "timezone", "date_order"]
     )]
     pub trades: Option<springtide_domain::Timeframe>,
     /// Names of the columns, from left to right, of files of trades that have no head line: `id,price,qty,time`.

@@ -491,6 +491,15 @@ fn trades_are_summed_up_to_bars() {
     let out = tide(at, &["data", "import", "trades.csv", "--trades", "15m"]);
     assert_eq!(code(&out), 0, "{}", text(&out.stderr));
     assert!(text(&out.stdout).contains("A-USD 15: 20 bars"), "{}", text(&out.stdout));
+    std::fs::write(at.join("C-USD_trades.csv"), format!("id,ts,price\n1,{start},5\n2,{start},x\n"))
+        .expect("writes");
+    let args = ["data", "import", "C-USD_trades.csv", "--trades", "15m"];
+    let bad = tide(at, &args);
+    assert!(code(&bad) == 1 && text(&bad.stderr).contains("line 3: the price `x`"), "{}", text(&bad.stderr));
+    let out = tide(at, &[&args[..], &["--skip-bad"]].concat());
+    let said = text(&out.stdout);
+    assert!(code(&out) == 0 && said.contains("1 bad rows left out"), "{said}{}", text(&out.stderr));
+    assert!(said.contains("columns not used: id"), "{said}");
     std::fs::write(at.join("cross.pine"), CROSS).expect("writes");
     let run = tide(at, &["backtest", "cross.pine", "--data", "B-USD:15", "--json", "-q"]);
     assert!(

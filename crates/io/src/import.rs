@@ -52,7 +52,7 @@ pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ImportError + '_ {
 }
 
 /// Kind of a file by its first bytes.
-fn format_of(path: &Path) -> Result<SourceFormat, ImportError> {
+pub(crate) fn format_of(path: &Path) -> Result<SourceFormat, ImportError> {
     let mut head = Vec::new();
     File::open(path).and_then(|f| f.take(8).read_to_end(&mut head)).map_err(io_error(path))?;
     let packed = |what: &str| ImportError::Columns {
@@ -80,7 +80,7 @@ pub(crate) struct Draft {
     pub(crate) ignored: Vec<String>,
     pub(crate) notes: Vec<String>,
     rows: u64,
-    bad: RowIssues,
+    pub(crate) bad: RowIssues,
     duplicates: RowIssues,
     out_of_order: RowIssues,
     reversed: bool,
@@ -196,13 +196,23 @@ pub(crate) fn choose_symbol(
     guess: naming::NameGuess,
 ) -> Result<SymbolInfo, ImportError> {
     match (&options.symbol, guess.ticker) {
-        (Some(given), _) => Ok(naming::symbol_info(given, &guess.exchange)),
-        (None, Some(ticker)) => Ok(naming::symbol_info(&ticker, &guess.exchange)),
+        (Some(given), _) => symbol_named(path, given, &guess.exchange),
+        (None, Some(ticker)) => symbol_named(path, &ticker, &guess.exchange),
         (None, None) => {
             let problem = "the file's name names no symbol: pass --symbol".to_owned();
             Err(ImportError::Identity { path: path.to_owned(), problem })
         }
     }
+}
+
+/// The symbol of a name, which must be more than blanks or an exchange.
+pub(crate) fn symbol_named(path: &Path, name: &str, exchange: &str) -> Result<SymbolInfo, ImportError> {
+    let symbol = naming::symbol_info(name, exchange);
+    if symbol.ticker.trim().is_empty() {
+        let problem = format!("the symbol `{name}` has no name: write one like BTC-USD or COINBASE:BTC-USD");
+        return Err(ImportError::Identity { path: path.to_owned(), problem });
+    }
+    Ok(symbol)
 }
 
 /// Price step and gaps of what was read; everything but the hash.
@@ -406,10 +416,7 @@ pub(crate) fn import_file(
             (read_columns(path, format, options, &mut writer)?, writer)
         }
     };
-    if Stamp::of(path)? != before {
-        let source = io::Error::other("the file changed while it was read: import it again");
-        return Err(ImportError::Io { path: path.to_owned(), source });
-    }
+    before.require_unchanged(path)?;
     let meta = identify(path, draft, options, &mut writer)?;
     let hash = writer.hash(meta.timeframe);
     let mut meta = with_hash(meta, hash);
@@ -420,7 +427,7 @@ pub(crate) fn import_file(
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Debug, PartialEq)]
-struct Stamp {
+pub(crate) struct Stamp {
     size: u64,
     modified: SystemTime,
     /// Device, inode and time of the last change of anything, where the system has them.
@@ -428,7 +435,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Result<Self, ImportError> {
+    pub(crate) fn of(path: &Path) -> Result<Self, ImportError> {
         let meta = fs::metadata(path).map_err(io_error(path))?;
         if meta.is_dir() {
             let source = io::Error::new(io::ErrorKind::IsADirectory, "this is a folder: name a file");
@@ -443,6 +450,15 @@ impl Stamp {
         #[cfg(not(unix))]
         let identity = (0, 0, 0, 0);
         Ok(Self { size: meta.len(), modified, identity })
+    }
+
+    /// Refuses a file that is not what it was before it was read.
+    pub(crate) fn require_unchanged(&self, path: &Path) -> Result<(), ImportError> {
+        if Self::of(path)? == *self {
+            return Ok(());
+        }
+        let source = io::Error::other("the file changed while it was read: import it again");
+        Err(ImportError::Io { path: path.to_owned(), source })
     }
 
     fn is_settled(&self) -> bool {
@@ -500,8 +516,8 @@ fn open_bar_file(path: &Path, options: &ImportOptions) -> Result<LoadedBars, Imp
         return Err(ImportError::Identity { path: path.to_owned(), problem });
     }
     if let Some(symbol) = &options.symbol {
-        out.symbol =
-            SymbolInfo { mintick: out.symbol.mintick, ..naming::symbol_info(symbol, &out.symbol.exchange) };
+        let named = symbol_named(path, symbol, &out.symbol.exchange)?;
+        out.symbol = SymbolInfo { mintick: out.symbol.mintick, ..named };
     }
     out.symbol.mintick = options.mintick.unwrap_or(out.symbol.mintick);
     Ok(out)

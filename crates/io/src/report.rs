@@ -176,7 +176,7 @@ pub struct ImportReport {
     pub format: SourceFormat,
     /// Of text files, how it is written.
     pub dialect: Option<Dialect>,
-    /// Where each column came from: (`open`, `Open Price`), in the order of the bar columns.
+    /// Where each column came from: (`open`, `Open Price`), in the order of the bar columns; of trades (`price`, `px`).
     pub columns: Vec<(String, String)>,
     /// Columns of the file that were not used.
     pub ignored_columns: Vec<String>,
@@ -196,7 +196,8 @@ pub struct ImportReport {
     pub to_ms: i64,
     /// Content hash of the bars, 64 hexadecimal digits.
     pub hash: String,
-    /// Rows left out because they are wrong (only with `skip_bad`).
+    /// Rows left out because they are wrong (only with `skip_bad`). Of trades, those of the whole file: a line that is
+    /// wrong belongs to no symbol.
     pub bad_rows: RowIssues,
     /// Rows left out because the row before is the same.
     pub duplicates: RowIssues,

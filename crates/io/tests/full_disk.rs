@@ -6,10 +6,11 @@ use springtide_domain::{
     synth::{SynthSpec, bars as synth_bars},
 };
 use springtide_io::{
-    BarMeta, ImportError,
+    BarMeta, DataStore, ImportError, ImportOptions,
     db::{Database, DbError, sqlx},
-    files::{AppendOptions, Appender, FileError, Keep, replace},
+    files::{AppendOptions, Appender, FileError, FilePool, Keep, PoolOptions, replace},
     http::{Cause, Client, ClientConfig, Request},
+    ticks::TickOptions,
     write_bars,
 };
 use springtide_runtime::observe::Health;
@@ -81,6 +82,7 @@ fn on_a_small_disk() {
     replaced_files(&disk);
     appended_files(&disk);
     bar_files(&disk);
+    trades(&disk);
     downloads(&disk);
     databases(&disk);
     new_databases(&disk);
@@ -170,6 +172,32 @@ fn bar_files(disk: &Path) {
         "{error}"
     );
     assert_eq!(names(disk), Vec::<String>::new());
+}
+
+/// A symbol that does not fit leaves those before it as they were.
+fn trades(disk: &Path) {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("x.csv");
+    let store = DataStore::new(disk.join("store"));
+    let pool = FilePool::new(PoolOptions { threads: Some(1) }).expect("threads");
+    let import = |minutes: i64| {
+        let trade = |minute: i64| format!("{},B,{minutes}\n", 1_704_067_200_000 + minute * 60_000);
+        let trades: String = (0..minutes).map(trade).collect();
+        fs::write(&path, format!("ts,symbol,price\n1704067200000,A,{minutes}\n{trades}")).expect("writes");
+        let (ticks, options) = (TickOptions::default(), ImportOptions::default());
+        let paths = std::slice::from_ref(&path);
+        store.import_trades(&pool, paths, Timeframe::Minutes(1), &ticks, &options).remove(0)
+    };
+    import(1).expect("fits");
+    let error = import(60_000).expect_err("full");
+    assert!(
+        matches!(&error, ImportError::Io { source, .. } if source.kind() == ErrorKind::StorageFull),
+        "{error}"
+    );
+    let bars = |symbol| store.open(symbol, Timeframe::Minutes(1)).expect("there").bars;
+    assert_eq!((bars("A").view().close, bars("B").view().close), (&[1.0][..], &[1.0][..]));
+    assert!(store.check().expect("checks").is_empty(), "nothing unfinished");
+    fs::remove_dir_all(store.root()).expect("there");
 }
 
 fn databases(disk: &Path) {

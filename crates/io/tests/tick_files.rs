@@ -119,20 +119,91 @@ fn what_is_no_trade_is_named_by_its_line() {
 
 #[test]
 fn times_that_no_calendar_has_are_refused() {
-    for time in ["9223372036854775807", "-9223372036854775808", "99999999999999999999999"] {
+    let whole = "no whole number of epoch milliseconds";
+    let unit = "its unit seems to differ";
+    for (time, want) in [
+        ("9223372036854775807", unit),
+        ("-9223372036854775808", unit),
+        ("-1", unit),
+        // The same second in other units, and the last and the first one that may not be.
+        ("1704067200000000", unit),
+        ("1704067200", unit),
+        ("7258118400000", unit),
+        ("99999999999", unit),
+        ("99999999999999999999999", whole),
+        ("1704067200000.5", whole),
+    ] {
         let text = read(&format!("ts,price\n{START},5\n{time},5\n")).expect_err("not read").to_string();
-        assert!(text.contains("line 3") && text.contains("no whole number of epoch milliseconds"), "{text}");
+        assert!(text.contains("line 3") && text.contains(want) && text.contains("--skip-bad"), "{text}");
     }
+    let text = format!("ts,price\n{START},5\n7258118399999,5\n100000000000,5\n");
+    assert_eq!(read(&text).expect("reads").rows, 3);
+    assert_eq!(read("ts,price\n0,5\n1704067200,5\n").expect("seconds go back to 1970").rows, 2);
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    for (trade, want) in [("1e400,1", "the price `1e400`"), ("1,1e400", "the quantity `1e400`")] {
+        let text =
+            read(&format!("ts,price,qty\n{START},1,1\n{START},{trade}\n")).expect_err("not read").to_string();
+        assert!(text.contains("line 3") && text.contains(want), "{text}");
+    }
+    let error = read(&format!("ts,price,qty\n{START},1,1e308\n{START},1,1e308\n")).expect_err("not read");
+    assert!(matches!(error, TickError::Overflow { time_ms: START, .. }), "{error}");
+}
+
+#[test]
+fn windows_line_ends_belong_to_no_symbol() {
+    let start = START + 1;
+    let long = "A-SYMBOL-LONGER-THAN-SIXTEEN-BYTES";
+    let text = format!(
+        "ts,price,symbol\r\n{START},1,AAA\r\n{START},1,{long}\r\n{start},2,AAA\n{start},2,{long}\n{start},3,AAA"
+    );
+    let found = read(&text).expect("reads");
+    let found: Vec<_> = found.symbols.iter().map(|s| (s.symbol.as_str(), s.trades.as_slice())).collect();
+    assert_eq!(found, [(long, &[2][..]), ("AAA", &[3][..])]);
+}
+
+#[test]
+fn blank_lines_are_no_trades() {
+    let found = read(&format!("ts,price\n\n{START},5\n\r\n  \n{START},6\n\n\n")).expect("reads");
+    assert_eq!((found.rows, found.symbols[0].trades.as_slice()), (2, &[2][..]));
+    let error = read(&format!("ts,price\n\n{START},5\n\n{START}\n")).expect_err("not read");
+    assert!(matches!(error, TickError::Line { line: 5, .. }), "{error}");
+    assert_eq!(read("ts,price\n\n\n").expect("reads").rows, 0);
+}
+
+#[test]
+fn lines_that_are_no_trades_are_left_out_when_asked() {
+    // Long lines, so that the last bad one is in a later piece.
+    let note = "z".repeat(9_000_000);
+    let text = format!(
+        "ts,price,note\nyesterday,5,\n{START},5,a\n\n{START},5,{note}\n{START},6,\"q\"\n{START},7,{note}\n{START},0,\n{START}\n"
+    );
+    let place = place(&text);
+    let pool = FilePool::new(PoolOptions { threads: Some(2) }).expect("threads");
+    let options = TickOptions { skip_bad: true, ..TickOptions::default() };
+    let found = bars_from_ticks(&pool, &place.path, Timeframe::Minutes(60), options).expect("reads");
+    assert_eq!((found.rows, found.symbols[0].bars.close.as_slice()), (3, &[7.0][..]));
+    let bad: Vec<_> =
+        found.bad.samples.iter().map(|s| (s.line, s.reason.as_str(), s.text.as_str())).collect();
+    let zero = format!("{START},0,");
+    let few = format!("{START}");
+    assert_eq!(bad[0], (2, "the time `yesterday` is no whole number of epoch milliseconds", "yesterday,5,"));
+    assert_eq!((bad[1].0, bad[1].1), (6, "a quotation mark: files of trades must be plain"));
+    assert_eq!(bad[2], (8, "the price `0` is no number above zero", zero.as_str()));
+    assert_eq!((bad[3].0, bad[3].2), (9, few.as_str()));
+    assert_eq!(found.bad.count, 4);
 }
 
 /// Imports files of trades as hourly bars; what each gave, and the store.
-fn import(
-    files: &[(&str, &str)],
+fn import<T: AsRef<[u8]>>(
+    files: &[(&str, T)],
     columns: Option<&str>,
     options: &ImportOptions,
 ) -> (Vec<Result<Vec<ImportReport>, ImportError>>, DataStore, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("folder");
-    let write = |(name, text): &(&str, &str)| {
+    let write = |(name, text): &(&str, T)| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).expect("writes");
         path
@@ -232,4 +303,164 @@ fn what_cannot_be_kept_is_refused_whole() {
     let (results, ..) = import(&files[1..2], None, &options);
     let error = results.into_iter().next().expect("one file").expect_err("refused").to_string();
     assert!(error.contains("names its symbols (A, B): leave out --symbol X"), "{error}");
+}
+
+/// The refusal of a file that is imported alone; nothing of it may be in the store.
+fn refusal<T: AsRef<[u8]>>(name: &str, text: T, columns: Option<&str>, options: &ImportOptions) -> String {
+    let (results, store, _folder) = import(&[(name, text)], columns, options);
+    assert!(store.ls().expect("lists").entries.is_empty() && store.check().expect("checks").is_empty());
+    results.into_iter().next().expect("one file").expect_err("refused").to_string()
+}
+
+#[test]
+fn symbols_for_the_same_place_are_refused() {
+    for names in [["BTC/USD", "BTC USD"], ["BTC USD", "BTC_USD"], ["\u{6bd4}\u{7279}", "\u{4ee5}\u{592a}"]] {
+        let [a, b] = names;
+        let text = format!("ts,symbol,price\n{START},A,1\n{START},{a},1\n{START},{b},2\n");
+        let error = refusal("x.csv", &text, None, &ImportOptions::default());
+        assert!(error.contains(&format!("`{a}`")) && error.contains(&format!("`{b}`")), "{error}");
+    }
+}
+
+#[test]
+fn a_head_line_is_known_by_its_names() {
+    let options = ImportOptions { symbol: Some("X".into()), ..ImportOptions::default() };
+    let rows = |text: &str, columns| {
+        let (results, ..) = import(&[("x.csv", text)], columns, &options);
+        let reports = results.into_iter().next().expect("one file").expect("imported");
+        (reports[0].rows, reports[0].dialect.as_ref().and_then(|d| d.header_line))
+    };
+    let trades = format!("{START},5\n{START},6\n");
+    for mark in ["", "\u{feff}"] {
+        assert_eq!(rows(&format!("{mark}{trades}"), Some("time,price")), (2, None));
+        assert_eq!(rows(&format!("{mark}TIME,\"Price\"\n{trades}"), Some("Time,price")), (2, Some(1)));
+        assert_eq!(rows(&format!("{mark}time,price\n{trades}"), None), (2, Some(1)));
+    }
+    for first in ["N/A,5", "1704067200000.5,5", "ts,px", "time,px"] {
+        let error = refusal("x.csv", format!("{first}\n{trades}"), Some("time,price"), &options);
+        assert!(error.contains("line 1: the time `") && error.contains("head line"), "{error}");
+    }
+    let error = refusal("x.csv", "N/A,5\n", Some("time,price"), &options);
+    assert!(error.contains("line 1: the time `N/A`"), "{error}");
+}
+
+#[test]
+fn what_is_no_text_is_refused_in_few_words() {
+    let options = ImportOptions { symbol: Some("X".into()), ..ImportOptions::default() };
+    let long = [b"\x00\xff".repeat(50_000), b"\n1,2\n".to_vec()].concat();
+    for (bytes, want) in [
+        (b"\x1f\x8b\x08\x00trades".to_vec(), "this is a gzip file; unpack it first"),
+        (b"PAR1....".to_vec(), "kind parquet; trades are read from text only"),
+        (b"ARROW1..".to_vec(), "kind arrow; trades are read from text only"),
+        (long, "no column for the time"),
+        (format!("ts,price\n{},5\n", "9".repeat(100_000)).into_bytes(), "no whole number"),
+        (format!("ts,price\n{START},5\n{START},{}x\n", "9".repeat(100_000)).into_bytes(), "the price `999"),
+    ] {
+        let error = refusal("x.csv", bytes, None, &options);
+        assert!(error.contains(want) && error.len() < 1_500, "{error}");
+    }
+}
+
+#[test]
+fn columns_go_by_their_names_not_their_places() {
+    let text = format!(
+        "amount,last,trade_time,Size,price,TS_ms,side\n9,8,7,0.5,42,{START},b\n9,8,7,0.25,43,{START},s\n"
+    );
+    let (results, store, _folder) = import(&[("BTC-USD_trades.csv", &text)], None, &ImportOptions::default());
+    let report = results.into_iter().next().expect("one file").expect("imported").remove(0);
+    let columns: Vec<_> = report.columns.iter().map(|(what, name)| (what.as_str(), name.as_str())).collect();
+    assert_eq!(columns, [("time", "TS_ms"), ("price", "price"), ("quantity", "Size")]);
+    assert_eq!(report.ignored_columns, ["amount", "last", "trade_time", "side"]);
+    let bars = springtide_io::BarFile::open(&store.root().join("BTC-USD").join("60.arrow")).expect("opens");
+    assert_eq!((bars.view().open[0], bars.view().volume[0]), (42.0, 0.75));
+}
+
+#[test]
+fn names_that_name_no_symbol_are_refused() {
+    let text = format!("ts,price\n{START},1\n");
+    for name in ["trades.csv", "Trades-2024-01.csv", "aggTrades.csv", "ticks.csv"] {
+        let error = refusal(name, &text, None, &ImportOptions::default());
+        assert!(error.contains("pass --symbol"), "{error}");
+    }
+    for symbol in ["", " ", "COINBASE:"] {
+        let options = ImportOptions { symbol: Some(symbol.into()), ..ImportOptions::default() };
+        let error = refusal("BTC-USD.csv", &text, None, &options);
+        assert!(error.contains(&format!("the symbol `{symbol}` has no name")), "{error}");
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("BTC-USD_1m.csv");
+        std::fs::write(&path, "time,open,high,low,close\n60000,1,1,1,1\n120000,1,1,1,1\n").expect("writes");
+        let bars = DataStore::new(folder.path().join("store")).import(&[path], &options);
+        let error = bars[0].as_ref().expect_err("refused").to_string();
+        assert!(error.contains("has no name"), "{error}");
+    }
+}
+
+#[test]
+fn bad_lines_are_counted_in_the_report() {
+    let text = format!("ts,symbol,price\n{START},A,1\n{START},B,x\n{START},B,2\n");
+    let options = ImportOptions { skip_bad: true, ..ImportOptions::default() };
+    let (results, ..) = import(&[("x.csv", &text)], None, &options);
+    let reports = results.into_iter().next().expect("one file").expect("imported");
+    let said: Vec<_> =
+        reports.iter().map(|r| (r.rows, r.bad_rows.count, r.bad_rows.samples[0].line)).collect();
+    assert_eq!(said, [(1, 1, 3), (1, 1, 3)]);
+    let error = refusal("x.csv", format!("ts,symbol,price\n{START},A,0\n"), None, &options);
+    assert!(error.contains("all 1 rows were left out as bad"), "{error}");
+}
+
+#[test]
+fn an_import_that_ends_between_symbols_says_which_are_in_place() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = DataStore::new(folder.path().join("store"));
+    std::fs::create_dir(store.root()).expect("makes");
+    // Where the folder of a symbol should be stands a file.
+    std::fs::write(store.root().join("B"), "").expect("writes");
+    let path = folder.path().join("x.csv");
+    std::fs::write(&path, format!("ts,symbol,price\n{START},A,1\n{START},B,1\n{START},C,1\n"))
+        .expect("writes");
+    let pool = FilePool::new(PoolOptions { threads: Some(1) }).expect("threads");
+    let results = store.import_trades(
+        &pool,
+        &[path],
+        Timeframe::Minutes(60),
+        &TickOptions::default(),
+        &ImportOptions::default(),
+    );
+    let error = results[0].as_ref().expect_err("refused").to_string();
+    assert!(error.contains("in place are A, the others are as they were"), "{error}");
+    let kept: Vec<String> =
+        store.ls().expect("lists").entries.iter().map(|e| e.symbol.ticker.clone()).collect();
+    assert_eq!(kept, ["A"]);
+    assert!(store.check().expect("checks").iter().all(|f| f.code != "unfinished"));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    use springtide_runtime::{GroupOptions, TaskCtx};
+    use std::time::{Duration, SystemTime};
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("BTC-USD.csv");
+    let text = format!("ts,price\n{START},1\n");
+    std::fs::write(&path, &text).expect("writes");
+    let store = DataStore::new(folder.path().join("store"));
+    let pool = FilePool::new(PoolOptions { threads: Some(1) }).expect("threads");
+    // Holds the only thread until the import waits for it, and then writes the same text in the same place.
+    let (registry, changed) = (pool.registry(), path.clone());
+    let (started, starts) = std::sync::mpsc::channel();
+    let group = pool.group(GroupOptions::default());
+    group.spawn("change", move |_: &TaskCtx<'_>| {
+        started.send(()).expect("is waited for");
+        while registry.snapshot().queued.0.iter().sum::<u64>() == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::write(&changed, text).expect("writes");
+        let file = std::fs::File::options().write(true).open(&changed).expect("opens");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("sets");
+    });
+    starts.recv().expect("starts");
+    let (ticks, options) = (TickOptions::default(), ImportOptions::default());
+    let results = store.import_trades(&pool, &[path], Timeframe::Minutes(60), &ticks, &options);
+    let error = results[0].as_ref().expect_err("refused").to_string();
+    assert!(error.contains("changed while it was read"), "{error}");
+    assert!(store.ls().expect("lists").entries.is_empty());
 }

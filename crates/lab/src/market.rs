@@ -165,7 +165,7 @@ pub fn import_trades(
     let pool =
         FilePool::new(PoolOptions { threads: Some(threads) }).map_err(|e| LabError::Data(e.to_string()))?;
     let group = GroupOptions { priority: trades.priority, ..GroupOptions::default() };
-    let ticks = TickOptions { columns: trades.columns, group };
+    let ticks = TickOptions { columns: trades.columns, skip_bad: options.skip_bad, group };
     Ok(DataStore::new(store).import_trades(&pool, files, trades.timeframe, &ticks, options))
 }
 

@@ -4,7 +4,10 @@ use super::{
     BarMeta, COLUMNS, ColumnHashes, ColumnPlaces, MAGIC, SCHEMA_VERSION, column_bytes, content_hash, fields,
     flush::{FLUSH_BYTES, Flusher},
 };
-use crate::{atomic::AtomicFile, collect::Sink};
+use crate::{
+    atomic::{AtomicFile, Passing},
+    collect::Sink,
+};
 use arrow_ipc::{
     Block, Buffer, FieldNode, FooterBuilder, MessageBuilder, MessageHeader, MetadataVersion,
     RecordBatchBuilder, convert::IpcSchemaEncoder,
@@ -117,8 +120,15 @@ impl BarWriter {
         self.hashes.combine(self.rows, timeframe)
     }
 
-    /// Writes head and footer, makes the file durable and puts it in the target's place.
-    pub(crate) fn finish(mut self, meta: &BarMeta, target: &Path) -> io::Result<ContentHash> {
+    /// Completes the file and puts it in the target's place.
+    pub(crate) fn finish(self, meta: &BarMeta, target: &Path) -> io::Result<ContentHash> {
+        let hash = self.hash(meta.timeframe);
+        self.seal(meta)?.commit(target)?;
+        Ok(hash)
+    }
+
+    /// Writes head and footer and makes the file durable, under its passing name still.
+    pub(crate) fn seal(mut self, meta: &BarMeta) -> io::Result<Passing> {
         let hash = self.hash(meta.timeframe);
         let schema_message = std::mem::take(&mut self.schema_message);
         self.write_at(0, &schema_message)?;
@@ -128,8 +138,7 @@ impl BarWriter {
         let tail = tail(&schema_with(meta, hash)?, self.batch_start(), body);
         self.write_at(self.batch_start() + BATCH_HEAD + body, &tail)?;
         self.flusher.take().map_or(Ok(()), Flusher::finish)?;
-        self.out.commit(target)?;
-        Ok(hash)
+        self.out.seal()
     }
 
     /// Rows `range`, read back.

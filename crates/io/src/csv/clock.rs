@@ -6,7 +6,7 @@ use jiff::{
     Timestamp,
     tz::{Offset, TimeZone},
 };
-use std::cmp::Ordering;
+use std::{cmp::Ordering, ops::Range};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -32,6 +32,14 @@ impl EpochUnit {
             m if m < 1e17 => Self::Micros,
             _ => Self::Nanos,
         }
+    }
+
+    /// Times that a file of this unit may hold, epoch milliseconds: from where [`EpochUnit::of`] tells the unit from
+    /// a coarser one, up to the year 2200.
+    pub(crate) fn range_ms(self) -> Range<i64> {
+        const YEAR_2200: i64 = 7_258_118_400_000;
+        let from = if self == Self::Seconds { 0 } else { 100_000_000_000 };
+        from..YEAR_2200
     }
 
     pub(crate) fn name(self) -> &'static str {

@@ -173,6 +173,12 @@ impl<'a> Row<'a> {
         };
         Field { buffer: self.buffer, start, end: self.base + self.marks[number] as usize }
     }
+
+    /// The whole line, without its end.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        let end = self.marks.last().map_or(self.from, |mark| self.base + *mark as usize);
+        &self.buffer[self.from..end]
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,13 @@ impl<'a> Field<'a> {
         &self.buffer[self.start..self.end]
     }
 
+    /// Without the `\r` of a Windows line end, which the last field of a line may have.
+    #[inline(always)]
+    pub(crate) fn without_return(self) -> Self {
+        let returns = self.end > self.start && self.buffer[self.end - 1] == b'\r';
+        Self { end: self.end - usize::from(returns), ..self }
+    }
+
     /// The bytes as one number, when there are at most sixteen and sixteen before the field's end.
     #[inline(always)]
     pub(crate) fn key(&self) -> Option<u128> {

@@ -1,7 +1,10 @@
 //! Trades to bars, piece by piece, and the pieces joined.
 
 use super::{SymbolBars, TickBars, TickLayout};
-use crate::separated::{Field, Row, Rows, decimal, whole};
+use crate::{
+    report::{RowIssues, RowSample, excerpt},
+    separated::{Field, Row, Rows, decimal, whole},
+};
 use springtide_domain::{
     OwnedBars,
     resample::{Period, Periods},
@@ -26,6 +29,10 @@ struct Current {
     bar: Bar,
     first: i64,
     last: i64,
+    /// Where the latest of the symbol's periods ends.
+    furthest: i64,
+    /// The bar began before `furthest`: an earlier part of it may be done.
+    returned: bool,
 }
 
 /// The bars of one piece.
@@ -33,37 +40,94 @@ struct Current {
 pub(super) struct Piece {
     names: Names,
     current: Vec<Current>,
+    /// One bar for each period of a symbol.
     done: Vec<(u32, Bar)>,
+    /// Where the first `found` of them stand, by symbol and period. Asked for, and so filled, only when a symbol
+    /// returns to an earlier period.
+    places: HashMap<(u32, i64), usize>,
+    found: usize,
     periods: Periods,
+    /// Lines so far, blank and refused ones too.
+    lines: u64,
     rows: u64,
     out_of_order: u64,
+    skip_bad: bool,
+    /// Lines left out, numbered within the piece.
+    bad: RowIssues,
+}
+
+/// A line that is no trade and was not to be left out.
+#[derive(Debug)]
+pub(super) struct Refused {
+    /// Within the piece, from 1.
+    pub(super) line: u64,
+    pub(super) problem: String,
 }
 
 impl Piece {
-    pub(super) fn new(periods: Periods) -> Self {
-        Self { names: Names::new(), current: Vec::new(), done: Vec::new(), periods, rows: 0, out_of_order: 0 }
+    pub(super) fn new(periods: Periods, skip_bad: bool) -> Self {
+        Self {
+            names: Names::new(),
+            current: Vec::new(),
+            done: Vec::new(),
+            places: HashMap::new(),
+            found: 0,
+            periods,
+            lines: 0,
+            rows: 0,
+            out_of_order: 0,
+            skip_bad,
+            bad: RowIssues::default(),
+        }
     }
 
-    /// Adds the trades of a block; on error the line within it, from 1, and what is wrong.
-    pub(super) fn add(&mut self, rows: Rows<'_>, layout: &TickLayout) -> Result<(), (usize, String)> {
+    /// Adds the trades of regular lines.
+    pub(super) fn add(&mut self, rows: Rows<'_>, layout: &TickLayout) -> Result<(), Refused> {
+        let bad_before = self.bad.count;
         for (number, row) in rows.iter().enumerate() {
             if self.row(row, layout).is_none() {
-                return Err((number + 1, complaint(row, layout)));
+                let line = self.lines + number as u64 + 1;
+                self.refuse(line, row.bytes(), || complaint(row, layout))?;
             }
         }
-        self.rows += rows.len() as u64;
+        self.lines += rows.len() as u64;
+        self.rows += rows.len() as u64 - (self.bad.count - bad_before);
+        Ok(())
+    }
+
+    /// Passes over a blank line.
+    pub(super) fn add_blank(&mut self) {
+        self.lines += 1;
+    }
+
+    /// A line that has not the fields of a trade.
+    pub(super) fn add_misshapen(&mut self, text: &[u8], problem: String) -> Result<(), Refused> {
+        self.lines += 1;
+        self.refuse(self.lines, text, || problem)
+    }
+
+    #[cold]
+    fn refuse(&mut self, line: u64, text: &[u8], problem: impl FnOnce() -> String) -> Result<(), Refused> {
+        if !self.skip_bad {
+            return Err(Refused { line, problem: problem() });
+        }
+        self.bad.add(line, || RowSample { line, reason: problem(), text: excerpt(text) });
         Ok(())
     }
 
     #[inline(always)]
     fn row(&mut self, row: Row<'_>, layout: &TickLayout) -> Option<()> {
-        let time = time_ms(row, layout)?;
-        let price = decimal(row.field(layout.price)).filter(|p| *p > 0.0)?;
+        let time = whole(row.field(layout.time))?;
+        let time = layout.unit.to_ms(time).filter(|ms| layout.times.contains(ms))?;
+        let price = decimal(row.field(layout.price)).filter(|p| is_price(*p))?;
         let quantity = match layout.quantity {
-            Some(column) => decimal(row.field(column)).filter(|q| *q >= 0.0)?,
+            Some(column) => decimal(row.field(column)).filter(|q| is_quantity(*q))?,
             None => f64::NAN,
         };
         let id = match layout.symbol {
+            Some(column) if column + 1 == layout.names.len() => {
+                self.names.id(row.field(column).without_return())
+            }
             Some(column) => self.names.id(row.field(column)),
             None => self.names.only(),
         };
@@ -84,20 +148,41 @@ impl Piece {
         let period = self.periods.at(time);
         let bar =
             Bar { period, open: price, high: price, low: price, close: price, volume: quantity, trades: 1 };
-        match self.current.get_mut(id as usize) {
-            Some(current) => {
-                self.out_of_order += u64::from(time < current.last);
-                self.done.push((id, current.bar));
-                (current.bar, current.last) = (bar, time);
-            }
+        let Some(current) = self.current.get_mut(id as usize) else {
             // Ids are given in order, each with its first trade.
-            None => self.current.push(Current { bar, first: time, last: time }),
+            let furthest = period.end_ms;
+            self.current.push(Current { bar, first: time, last: time, furthest, returned: false });
+            return;
+        };
+        self.out_of_order += u64::from(time < current.last);
+        let before = *current;
+        current.bar = bar;
+        current.last = time;
+        current.furthest = before.furthest.max(period.end_ms);
+        current.returned = period.start_ms < before.furthest;
+        self.put(id, before);
+    }
+
+    /// Puts a bar with those that are done; when its symbol has been there before, with the one of its period.
+    fn put(&mut self, id: u32, current: Current) {
+        let key = |(id, bar): &(u32, Bar)| (*id, bar.period.start_ms);
+        if current.returned {
+            let unknown = self.done[self.found..].iter().map(key).zip(self.found..);
+            self.places.extend(unknown);
+            self.found = self.done.len();
+            if let Some(at) = self.places.get(&key(&(id, current.bar))) {
+                self.done[*at].1.join(&current.bar);
+                return;
+            }
         }
+        self.done.push((id, current.bar));
     }
 
     /// No more trades.
     pub(super) fn close(mut self) -> Self {
-        self.done.extend((0u32..).zip(self.current.iter().map(|c| c.bar)));
+        for (id, current) in (0u32..).zip(self.current.clone()) {
+            self.put(id, current);
+        }
         self
     }
 }
@@ -122,20 +207,29 @@ impl Bar {
     }
 }
 
-/// Times past this many milliseconds, either way, are none of a trade; the calendar ends before.
-const TIME_MAX_MS: u64 = 8_000_000_000_000_000;
+#[inline(always)]
+fn is_price(price: f64) -> bool {
+    price > 0.0 && price < f64::INFINITY
+}
 
 #[inline(always)]
-fn time_ms(row: Row<'_>, layout: &TickLayout) -> Option<i64> {
-    layout.unit.to_ms(whole(row.field(layout.time))?).filter(|ms| ms.unsigned_abs() < TIME_MAX_MS)
+fn is_quantity(quantity: f64) -> bool {
+    (0.0..f64::INFINITY).contains(&quantity)
 }
 
 fn complaint(row: Row<'_>, layout: &TickLayout) -> String {
-    let text = |column: usize| String::from_utf8_lossy(row.field(column).bytes()).trim_end().to_owned();
-    if time_ms(row, layout).is_none() {
-        return format!("the time `{}` is no whole number of {}", text(layout.time), layout.unit.name());
+    let text = |column: usize| excerpt(row.field(column).bytes());
+    let (time, unit) = (text(layout.time), layout.unit.name());
+    let Some(count) = whole(row.field(layout.time)) else {
+        return format!("the time `{time}` is no whole number of {unit}");
+    };
+    if !layout.unit.to_ms(count).is_some_and(|ms| layout.times.contains(&ms)) {
+        let first = if layout.times.start == 0 { 1970 } else { 1973 };
+        return format!(
+            "the time `{time}` lies outside the years {first} to 2199 in {unit}, which the file begins with: its unit seems to differ"
+        );
     }
-    if decimal(row.field(layout.price)).is_none_or(|p| p <= 0.0) {
+    if !decimal(row.field(layout.price)).is_some_and(is_price) {
         return format!("the price `{}` is no number above zero", text(layout.price));
     }
     let quantity = layout.quantity.map(text).unwrap_or_default();
@@ -223,8 +317,10 @@ fn spread(key: u128) -> u64 {
 #[derive(Debug, Default)]
 pub(super) struct Joined {
     symbols: BTreeMap<Vec<u8>, Symbol>,
+    lines: u64,
     rows: u64,
     out_of_order: u64,
+    bad: RowIssues,
 }
 
 #[derive(Debug)]
@@ -234,8 +330,15 @@ struct Symbol {
 }
 
 impl Joined {
+    /// Nothing yet, so many lines into the file.
+    pub(super) fn after(lines: u64) -> Self {
+        Self { lines, ..Self::default() }
+    }
+
     /// Adds the next piece of the file.
     pub(super) fn add(&mut self, piece: Piece) {
+        self.bad.absorb(piece.bad, self.lines);
+        self.lines += piece.lines;
         self.rows += piece.rows;
         self.out_of_order += piece.out_of_order;
         for (name, current) in piece.names.names.iter().zip(&piece.current) {
@@ -270,7 +373,49 @@ impl Joined {
             symbols: self.symbols.into_iter().map(symbol).collect(),
             rows: self.rows,
             out_of_order: self.out_of_order,
+            bad: self.bad,
             bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{csv::EpochUnit, separated::FieldIndex};
+    use springtide_domain::{Timeframe, resample::Session};
+
+    #[test]
+    fn a_symbol_that_returns_to_a_period_goes_on_with_its_bar() {
+        let layout = TickLayout {
+            first_byte: 0,
+            head_line: false,
+            delimiter: b',',
+            names: vec!["time".into(), "price".into(), "qty".into()],
+            time: 0,
+            unit: EpochUnit::Seconds,
+            times: EpochUnit::Seconds.range_ms(),
+            symbol: None,
+            price: 1,
+            quantity: Some(2),
+        };
+        let periods = Periods::new(Timeframe::Minutes(1), jiff::tz::TimeZone::UTC, Session::ALWAYS);
+        let mut piece = Piece::new(periods, false);
+        // Three minutes in order, then over and over the second, the first and a fourth that is nowhere yet.
+        let times = [0, 60, 120].into_iter().chain([70, 10, 200].into_iter().cycle().take(3_000));
+        let text: String = times.zip(1..).map(|(time, price)| format!("{time},{price},1\n")).collect();
+        let mut index = FieldIndex::default();
+        piece.add(index.rows(text.as_bytes(), b',', 3).unwrap(), &layout).unwrap();
+        let piece = piece.close();
+        assert_eq!(piece.done.len(), 4, "a bar for each minute");
+        let mut joined = Joined::after(0);
+        joined.add(piece);
+        let found = joined.finish(0);
+        let SymbolBars { bars, trades, .. } = &found.symbols[0];
+        assert_eq!(*trades, [1_001, 1_001, 1, 1_000]);
+        assert_eq!(bars.time, [0, 60_000, 120_000, 180_000]);
+        assert_eq!(bars.open, [1.0, 2.0, 3.0, 6.0]);
+        assert_eq!(bars.close, [3_002.0, 3_001.0, 3.0, 3_003.0]);
+        assert_eq!((bars.high[0], bars.low[0], bars.volume[0]), (3_002.0, 1.0, 1_001.0));
     }
 }
