@@ -35,8 +35,13 @@ impl Term {
             color_err: color(err),
             live: err && !dumb && !cli.quiet,
             quiet: cli.quiet,
-            width: crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).max(40),
+            width: columns(),
         }
+    }
+
+    /// The same, as wide as the terminal is by now.
+    pub fn now(self) -> Self {
+        Self { width: columns(), ..self }
     }
 
     /// A painter for stdout.
@@ -60,6 +65,10 @@ impl Term {
             eprintln!("{}", printable(text));
         }
     }
+}
+
+fn columns() -> usize {
+    crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).max(40)
 }
 
 /// Text that may come from a file, a script or a server, made fit for a terminal: control characters become visible
