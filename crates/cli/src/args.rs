@@ -1,6 +1,6 @@
 //! The command line as it was written; `commands` gives it a meaning.
 
-use crate::commands::money;
+use crate::{commands::money, exit, out};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use springtide_io::http::redact;
 use std::{path::PathBuf, process::ExitCode};
@@ -559,9 +559,9 @@ pub fn command_line() -> String {
 
 /// Parses the process's arguments; help, version and usage errors end with their own code.
 pub fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
-        let _ = error.print();
-        ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    Cli::try_parse().map_err(|error| match error.print() {
+        Err(source) if !error.use_stderr() => exit::finish(Err(out::unwritten(&source))),
+        _ => ExitCode::from(if error.use_stderr() { 2 } else { 0 }),
     })
 }
 

@@ -1,6 +1,6 @@
 //! How the program ends: messages and exit codes, in one place.
 
-use crate::term::printable;
+use crate::{out, term::printable};
 use springtide_lab::LabError;
 use std::process::ExitCode;
 
@@ -20,9 +20,9 @@ pub enum Ending {
 /// A command's result.
 pub type CommandResult = Result<Ending, LabError>;
 
-/// Prints an error and picks the exit code.
+/// Prints an error and picks the exit code. What could not be printed is an error, too.
 pub fn finish(result: CommandResult) -> ExitCode {
-    match result {
+    match result.and_then(|ending| out::check().map(|()| ending)) {
         Ok(Ending::Ok) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
         Ok(Ending::Partly) => ExitCode::from(4),

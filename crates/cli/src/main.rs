@@ -1,5 +1,11 @@
 //! `tide`: turns trading ideas into tested strategies.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, reason = "they panic on a full disk: use those of `out`")]
+
+// First, so that its macros are seen by all that follow.
+#[macro_use]
+mod out;
+
 mod args;
 mod chart;
 mod commands;

@@ -1,7 +1,7 @@
 //! Running tide processes see each other: where their control sockets lie, and what they show.
 
-use crate::term::Term;
-use springtide_lab::{LabError, batch::Progress};
+use crate::{progress::seconds, term::Term};
+use springtide_lab::batch::Progress;
 use springtide_runtime::observe::{ControlError, ControlServer, Observatory, Watchdog, WatchdogConfig, ask};
 use std::{
     fs,
@@ -9,24 +9,79 @@ use std::{
     os::unix::{fs::MetadataExt, net::UnixStream},
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-/// How long a process may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a process may take to answer, where nothing else waits meanwhile.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A process that listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
+/// A process and what it said.
+#[derive(Clone, Debug)]
+pub struct Answer {
     pub pid: u32,
+    /// Its answer, or why there is none.
+    pub said: Result<String, String>,
+}
+
+/// Where a process listens.
+#[derive(Debug)]
+struct Door {
+    pid: u32,
     socket: PathBuf,
 }
 
-impl Process {
-    /// Asks it: `state`, `tasks`, `health` or `metrics`.
-    pub fn ask(&self, question: &str) -> Result<String, LabError> {
-        ask(&self.socket, question, PATIENCE).map_err(|e| LabError::Usage(e.to_string()))
+impl Door {
+    /// Asks the process; none when it has ended.
+    fn ask(&self, question: &str, patience: Duration) -> Option<Answer> {
+        let said = match ask(&self.socket, question, patience) {
+            // One that is about to end breaks off in the middle. Asked again, it is not there.
+            Err(error) if !is_silent(&error) => ask(&self.socket, question, patience),
+            said => said,
+        };
+        match &said {
+            Err(error) if is_gone(error) => {
+                // If it was killed its socket lies there still. If this fails the next look tries again.
+                let _ = fs::remove_file(&self.socket);
+                return None;
+            }
+            _ => {}
+        }
+        let why = |error: ControlError| match is_silent(&error) {
+            true => {
+                format!("does not answer within {}: stopped, or too busy", seconds(patience))
+            }
+            false => error.to_string(),
+        };
+        Some(Answer { pid: self.pid, said: said.map_err(why) })
     }
+}
+
+/// Nobody listens.
+fn is_gone(error: &ControlError) -> bool {
+    matches!(error, ControlError::Io { source, .. } if matches!(source.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound))
+}
+
+/// Somebody listens and says nothing in time.
+fn is_silent(error: &ControlError) -> bool {
+    matches!(error, ControlError::Io { source, .. } if matches!(source.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+}
+
+/// Asks this user's processes, or the one with this pid, all at once: `state`, `tasks`, `health` or `metrics`. Newest
+/// last; those that have ended are left out.
+pub fn ask_each(pid: Option<u32>, question: &str, patience: Duration) -> Vec<Answer> {
+    let doors: Vec<Door> = doors().into_iter().filter(|door| pid.is_none_or(|pid| pid == door.pid)).collect();
+    std::thread::scope(|scope| {
+        let ask = |door: &'_ Door| door.ask(question, patience);
+        let start =
+            |door| std::thread::Builder::new().name("ask".into()).spawn_scoped(scope, move || ask(door));
+        let asked: Vec<_> = doors.iter().map(start).collect();
+        let ended = asked.into_iter().zip(&doors).map(|(thread, door)| match thread {
+            Ok(thread) => thread.join().ok().flatten(),
+            // Without another thread it is asked by this one.
+            Err(_) => ask(door),
+        });
+        ended.flatten().collect()
+    })
 }
 
 /// What makes a process visible, until it is dropped.
@@ -77,44 +132,32 @@ pub fn show_batch(seen: &Observatory, progress: &Arc<Progress>) {
     });
 }
 
-/// Processes of this user that answer, newest last. Sockets of dead ones are removed.
-pub fn processes() -> Vec<Process> {
+/// Sockets in this user's folder, newest last.
+fn doors() -> Vec<Door> {
     let folder = folder();
     if own_folder(&folder).is_err() {
         return Vec::new();
     }
-    let mut found: Vec<(std::time::SystemTime, Process)> = Vec::new();
-    for Process { pid, socket } in sockets(&folder) {
-        match ask(&socket, "health", PATIENCE) {
-            Err(ControlError::Io { source, .. }) if source.kind() == ErrorKind::ConnectionRefused => {
-                // Nobody listens: its process was killed. If this fails the next look tries again.
-                let _ = fs::remove_file(&socket);
-            }
-            // One that is slow to answer is shown; asking it will say what is wrong.
-            _ => {
-                let made =
-                    fs::symlink_metadata(&socket).and_then(|m| m.modified()).unwrap_or(std::time::UNIX_EPOCH);
-                found.push((made, Process { pid, socket }));
-            }
-        }
-    }
-    found.sort_by_key(|(made, process)| (*made, process.pid));
-    found.into_iter().map(|(_, process)| process).collect()
+    let made = |socket: &Path| fs::symlink_metadata(socket).and_then(|m| m.modified());
+    let mut found: Vec<(SystemTime, Door)> =
+        sockets(&folder).map(|door| (made(&door.socket).unwrap_or(SystemTime::UNIX_EPOCH), door)).collect();
+    found.sort_by_key(|(made, door)| (*made, door.pid));
+    found.into_iter().map(|(_, door)| door).collect()
 }
 
 /// All that lie there, whether somebody listens or not.
-fn sockets(folder: &Path) -> impl Iterator<Item = Process> + use<> {
+fn sockets(folder: &Path) -> impl Iterator<Item = Door> + use<> {
     fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
         let socket = entry.path();
         let pid = socket.file_stem()?.to_str()?.parse().ok()?;
-        Some(Process { pid, socket })
+        Some(Door { pid, socket })
     })
 }
 
 /// Removes what killed processes left behind. A process that is there is not asked: it may be slow, or just about to
 /// listen. One that is not may still be another container's, and then somebody listens.
 fn clear(folder: &Path) {
-    for Process { socket, .. } in sockets(folder).filter(|process| is_gone(process.pid)) {
+    for Door { socket, .. } in sockets(folder).filter(|door| has_ended(door.pid)) {
         let refused = UnixStream::connect(&socket).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
         if refused {
             // If this fails the next process tries again.
@@ -123,29 +166,12 @@ fn clear(folder: &Path) {
     }
 }
 
-fn is_gone(pid: u32) -> bool {
+fn has_ended(pid: u32) -> bool {
     let Some(pid) = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0) else { return false };
     // SAFETY: takes numbers; signal 0 only asks whether the process exists.
     #[allow(unsafe_code)]
     let answer = unsafe { libc::kill(pid, 0) };
     answer != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
-}
-
-/// The processes, or the one with this pid; an error with the remedy when there is none.
-pub fn wanted(pid: Option<u32>) -> Result<Vec<Process>, LabError> {
-    let all = processes();
-    match pid {
-        Some(pid) => {
-            let one: Vec<Process> = all.into_iter().filter(|p| p.pid == pid).collect();
-            if one.is_empty() {
-                return Err(LabError::Usage(format!(
-                    "no tide process {pid}: `tide tasks` lists those that run"
-                )));
-            }
-            Ok(one)
-        }
-        None => Ok(all),
-    }
 }
 
 /// One folder per user: other users can neither read nor place sockets there.

@@ -9,7 +9,7 @@ use crossterm::{
     QueueableCommand,
     cursor::{MoveToColumn, MoveUp},
     style::Print,
-    terminal::{Clear, ClearType},
+    terminal::{Clear, ClearType, DisableLineWrap, EnableLineWrap},
 };
 use springtide_lab::batch::Progress;
 use springtide_runtime::Registry;
@@ -56,8 +56,8 @@ impl Speaker {
 
 /// What a display shows.
 pub trait Picture: Send + 'static {
-    /// The lines that are redrawn in place.
-    fn lines(&self) -> Vec<String>;
+    /// The lines that are redrawn in place, for the terminal as it is now.
+    fn lines(&self, term: Term) -> Vec<String>;
 
     /// All of it in a plain line.
     fn line(&self) -> String;
@@ -154,7 +154,7 @@ fn erase(lines: usize) {
 
 impl<P: Picture> Screen<P> {
     fn redraw(&self, before: usize) -> usize {
-        let (lines, spoken) = (self.picture.lines(), self.spoken.take());
+        let (lines, spoken) = (self.picture.lines(self.term.now()), self.spoken.take());
         let mut err = std::io::stderr().lock();
         let result = (|| -> std::io::Result<()> {
             if before > 0 {
@@ -163,13 +163,15 @@ impl<P: Picture> Screen<P> {
             if !spoken.is_empty() {
                 err.queue(MoveToColumn(0))?.queue(Clear(ClearType::FromCursorDown))?.queue(Print(spoken))?;
             }
+            // A line that goes on in the next would not be found when it is drawn again.
+            err.queue(DisableLineWrap)?;
             for line in &lines {
                 err.queue(MoveToColumn(0))?
                     .queue(Clear(ClearType::CurrentLine))?
                     .queue(Print(line))?
                     .queue(Print("\n"))?;
             }
-            err.queue(Clear(ClearType::FromCursorDown))?.flush()
+            err.queue(EnableLineWrap)?.queue(Clear(ClearType::FromCursorDown))?.flush()
         })();
         if result.is_ok() { lines.len() } else { 0 }
     }
@@ -184,13 +186,13 @@ struct Batch {
 }
 
 impl Picture for Batch {
-    fn lines(&self) -> Vec<String> {
-        let paint = self.term.err();
-        let mut lines = vec![self.bar(), self.summary(true)];
+    fn lines(&self, term: Term) -> Vec<String> {
+        let paint = term.err();
+        let mut lines = vec![self.bar(term), self.summary(true)];
         for worker in self.registry.snapshot().workers.iter().take(16) {
             let text = match worker.running.last() {
                 Some(task) => {
-                    let room = self.term.width.saturating_sub(24);
+                    let room = term.width.saturating_sub(24);
                     let label = task.label.to_string();
                     format!("{} {}", cut(&one_line(&label), room), paint.dim(seconds(task.elapsed)))
                 }
@@ -207,9 +209,9 @@ impl Picture for Batch {
 }
 
 impl Batch {
-    fn bar(&self) -> String {
+    fn bar(&self, term: Term) -> String {
         let planned = self.progress.planned.load(Ordering::Relaxed).max(1);
-        bar(self.term, self.progress.done() as f64 / planned as f64)
+        bar(term, self.progress.done() as f64 / planned as f64)
     }
 
     fn summary(&self, color: bool) -> String {

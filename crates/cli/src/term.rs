@@ -33,7 +33,7 @@ impl Term {
         };
         let err = std::io::stderr().is_terminal();
         let out = std::io::stdout().is_terminal();
-        let width = crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).max(40);
+        let width = terminal_columns();
         Self {
             color_out: color(out),
             color_err: color(err),
@@ -42,6 +42,11 @@ impl Term {
             width,
             table: if out { width } else { usize::MAX },
         }
+    }
+
+    /// The same, as wide as the terminal is by now.
+    pub fn now(self) -> Self {
+        Self { width: terminal_columns(), ..self }
     }
 
     /// A painter for stdout.
@@ -75,6 +80,10 @@ impl Term {
             eprintln!("{text}");
         }
     }
+}
+
+fn terminal_columns() -> usize {
+    crossterm::terminal::size().map_or(100, |(columns, _)| usize::from(columns)).max(40)
 }
 
 /// Text that may come from a file, a script or a server, made fit for a terminal: control characters become visible

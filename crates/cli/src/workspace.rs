@@ -1,7 +1,11 @@
 //! Where a person's ledger, bars and reports lie.
 
+use springtide_io::db::DbError;
 use springtide_lab::{LabError, Ledger};
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 /// The folder that marks a workspace.
 const MARK: &str = ".tide";
@@ -53,7 +57,12 @@ impl Workspace {
     /// Opens the ledger, making the workspace's folder when it is not there.
     pub fn ledger(&self) -> Result<Ledger, LabError> {
         let folder = self.root.join(MARK);
-        std::fs::create_dir_all(&folder).map_err(|source| LabError::File { path: folder.clone(), source })?;
+        std::fs::create_dir_all(&folder).map_err(|source| match source.kind() {
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+                LabError::Database(DbError::ReadOnly { path: self.ledger_path() })
+            }
+            _ => LabError::File { path: folder, source },
+        })?;
         Ledger::open(&self.ledger_path())
     }
 
@@ -67,9 +76,9 @@ impl Workspace {
         })
     }
 
-    /// Opens the ledger when there is one.
+    /// Opens the ledger to read it when there is one.
     pub fn ledger_if_there(&self) -> Result<Option<Ledger>, LabError> {
         let file = self.ledger_path();
-        file.is_file().then(|| Ledger::open(&file)).transpose()
+        file.is_file().then(|| Ledger::open_to_read(&file)).transpose()
     }
 }

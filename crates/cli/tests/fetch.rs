@@ -157,8 +157,9 @@ fn what_has_not_changed_is_imported_without_being_fetched() {
         false => send(stream, "200 OK", "etag: \"v1\"\r\n", csv().as_bytes()),
     });
     let url = server.url("/X-USD_15m.csv");
-    let (code, _, err) = import(folder.path(), &[&url]);
+    let (code, out, err) = import(folder.path(), &[&url]);
     assert!(code == 0 && err.contains("fetched X-USD_15m.csv"), "{err}");
+    assert!(out.contains(&format!("({url})")), "it is named by where it came from: {out}");
     let (code, out, err) = import(folder.path(), &[&url]);
     assert!(code == 0 && err.contains("X-USD_15m.csv has not changed since it was fetched"), "{err}");
     assert!(out.contains("600 bars"), "{out}");
@@ -189,7 +190,7 @@ fn what_is_no_file_of_bars_is_told_and_not_kept() {
     assert!(code == 1 && err.contains("a web page instead of page.csv"), "{err}");
     assert_eq!(fetched(folder.path()), Vec::<String>::new());
     let (code, _, err) = import(folder.path(), &[&server.url("/other.csv")]);
-    assert_eq!(code, 1, "{err}");
+    assert!(code == 1 && err.contains(&server.url("/other.csv: ")) && !err.contains("fetched/"), "{err}");
     assert_eq!(fetched(folder.path()), Vec::<String>::new());
 }
 

@@ -252,3 +252,159 @@ fn damaged_bars_are_told_with_their_remedy() {
     assert_eq!(code(&tide(at, &["data", "import", "X-USD_15m.csv"])), 0, "importing again puts it right");
     assert_eq!(code(&tide(at, &["backtest", "cross.pine", "--data", "X-USD:15", "-q"])), 0);
 }
+
+/// Whatever is asked for: one line that says what is wrong, no panic.
+#[test]
+fn a_full_stdout_is_told_in_a_line() {
+    let folder = workspace();
+    let at = folder.path();
+    assert_eq!(code(&tide(at, &["backtest", "cross.pine", "--data", "X-USD_15m.csv", "-q"])), 0);
+    let commands: [&[&str]; 8] = [
+        &["--help"],
+        &["board"],
+        &["board", "--metrics"],
+        &["check", "--json", "cross.pine"],
+        &["data", "import", "--json", "X-USD_15m.csv"],
+        &["data", "ls"],
+        &["doctor"],
+        &["backtest", "cross.pine", "--data", "X-USD_15m.csv", "-q", "--json"],
+    ];
+    for command in commands {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("opens");
+        let child = Command::new(env!("CARGO_BIN_EXE_tide"))
+            .args(command)
+            .current_dir(at)
+            .env_remove("TIDE_WORKSPACE")
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn();
+        let out = child.expect("tide starts").wait_with_output().expect("ends");
+        let told = text(&out.stderr);
+        assert_eq!(code(&out), 1, "{command:?}: {told}");
+        assert_eq!(told.matches("cannot write to stdout: No space left").count(), 1, "{command:?}: {told}");
+        assert!(!told.contains("panicked"), "{command:?}: {told}");
+    }
+}
+
+/// Files in a folder that is perhaps not there.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn an_interrupted_import_leaves_nothing_and_the_next_one_clears_up() {
+    let folder = workspace();
+    let at = folder.path();
+    let mut csv = String::from("time,open,high,low,close,volume\n");
+    (0..1_500_000_i64)
+        .for_each(|i| csv.push_str(&format!("{},100.25,102.5,99.75,101.5,1\n", 1_000_000_000 + i * 60)));
+    std::fs::write(at.join("L-USD_1m.csv"), csv).expect("writes");
+    let unfinished = |at: &Path| names(&at.join("data")).iter().any(|name| name.ends_with(".unfinished"));
+    for (signal, left) in [("-INT", false), ("-TERM", false), ("-KILL", true)] {
+        let mut import = Running::start(at, &["data", "import", "L-USD_1m.csv"]);
+        while !unfinished(at) {
+            assert!(import.child.try_wait().expect("asks").is_none(), "it ended before it was interrupted");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        import.signal(signal);
+        if !left {
+            import.until("Interrupted; 0 of 1 files were imported");
+        }
+        assert_eq!(import.child.wait().expect("ends").code(), (!left).then_some(130), "{signal}");
+        assert_eq!(unfinished(at), left, "{signal}");
+    }
+    assert_eq!(code(&tide(at, &["data", "import", "X-USD_15m.csv"])), 0);
+    assert_eq!(names(&at.join("data")), ["X-USD"]);
+}
+
+#[test]
+fn an_interrupted_bench_leaves_nothing() {
+    let folder = workspace();
+    let temporary = folder.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("makes");
+    for name in ["-INT", "-TERM"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tide"))
+            .args(["bench", "files"])
+            .env("TMPDIR", &temporary)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tide starts");
+        let input = || names(&temporary).first().map(|name| names(&temporary.join(name)).len());
+        while input().is_none_or(|files| files == 0) {
+            assert!(child.try_wait().expect("asks").is_none(), "it ended before it was interrupted");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let sent = Command::new("kill").args([name, &child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+        let out = child.wait_with_output().expect("ends");
+        assert_eq!((code(&out), names(&temporary).len()), (130, 0), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("Interrupted"), "{}", text(&out.stderr));
+    }
+}
+
+#[test]
+fn what_a_bench_could_not_do_in_the_end_is_refused_before_it_measures() {
+    let folder = workspace();
+    let at = folder.path();
+    let bad: [&[&str]; 3] = [&["--compare", "/nonexistent"], &["--out", "/proc/x.html"], &["--out", "."]];
+    for option in bad {
+        let started = Instant::now();
+        let out = tide(at, &[&["bench", "files"], option].concat());
+        assert!(
+            matches!(code(&out), 1 | 2) && text(&out.stderr).contains(option[1]),
+            "{}",
+            text(&out.stderr)
+        );
+        assert!(started.elapsed() < Duration::from_secs(5), "{option:?}");
+    }
+}
+
+#[test]
+fn a_process_that_is_stopped_hides_no_other() {
+    let folder = workspace();
+    let start = || {
+        let mut server = Running::start(folder.path(), &["bench", "http", "--serve", "--scale", "0.01"]);
+        let out = server.child.stdout.as_mut().expect("piped");
+        BufReader::new(out).read_line(&mut String::new()).expect("an address");
+        server
+    };
+    let all = [start(), start(), start()];
+    // Its socket lies there for ever.
+    let mut dead = start();
+    dead.signal("-KILL");
+    dead.child.wait().expect("ends");
+    all[1..].iter().for_each(|stopped| stopped.signal("-STOP"));
+    let tasks = |args: &[&str]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_tide"))
+            .args([&["tasks"], args].concat())
+            .env("XDG_RUNTIME_DIR", folder.path().join("run"))
+            .output()
+            .expect("tide runs");
+        (code(&out), text(&out.stdout), text(&out.stderr))
+    };
+    let pids = all.each_ref().map(|running| running.child.id().to_string());
+    let started = Instant::now();
+    let (ending, out, err) = tasks(&[]);
+    assert!(started.elapsed() < Duration::from_millis(3_800), "asked all at once: {:?}", started.elapsed());
+    assert_eq!(ending, 0, "{err}");
+    let row = |pid: &str| out.lines().find(|line| line.trim_start().starts_with(pid)).unwrap_or_default();
+    assert!(row(&pids[0]).contains("tide bench http"), "{out}");
+    assert!(pids[1..].iter().all(|pid| row(pid).contains("does not answer within 2.0 s")), "{out}");
+    assert!(row(&dead.child.id().to_string()).is_empty(), "{out}");
+    let (ending, out, err) = tasks(&["--health"]);
+    let line: serde_json::Value = serde_json::from_str(&out).expect("one line");
+    assert_eq!((ending, line["pid"].to_string(), &line["ready"]), (1, pids[0].clone(), &true.into()));
+    assert!(pids[1..].iter().all(|pid| err.contains(&format!("process {pid} does not answer"))), "{err}");
+    assert_eq!(tasks(&["--metrics"]).0, 4);
+    let started = Instant::now();
+    assert_eq!(tasks(&["--json", "--pid", &pids[0]]).0, 0);
+    assert!(
+        started.elapsed() < Duration::from_millis(1_500),
+        "only that one is asked: {:?}",
+        started.elapsed()
+    );
+    assert_eq!(tasks(&["--json", "--pid", &pids[1]]).0, 1);
+    assert_eq!(tasks(&["--pid", "1"]).0, 2);
+}

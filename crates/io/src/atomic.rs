@@ -1,5 +1,9 @@
 //! Files that appear whole or not at all.
 
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -7,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Ending of files that are not finished; left behind only by a kill.
+/// Ending of files that are not finished; left behind only by a kill, until the next import into their folder.
 pub(crate) const UNFINISHED: &str = ".unfinished";
 
 /// A file under a passing name, which takes its target's place when committed and vanishes otherwise.
@@ -84,6 +88,32 @@ impl Drop for Passing {
     }
 }
 
+/// Removes those among `paths` that are not finished and never will be: their processes are gone.
+pub(crate) fn remove_left(paths: impl IntoIterator<Item = PathBuf>) {
+    for path in paths.into_iter().filter(|path| is_left(path)) {
+        // Nothing more can be done about a file that will not go; `check` names it.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// A process that shares the disk but not our numbers of processes (a container) seems gone; what it writes is locked.
+fn is_left(path: &Path) -> bool {
+    let is_gone =
+        path.file_name().and_then(|name| writer_of(&name.to_string_lossy())).is_some_and(|pid| !lives(pid));
+    is_gone && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// The process that an unfinished file's name tells.
+fn writer_of(name: &str) -> Option<Pid> {
+    let (pid, _count) = name.strip_prefix('.')?.strip_suffix(UNFINISHED)?.split_once('.')?;
+    Pid::from_raw(pid.parse().ok()?)
+}
+
+fn lives(pid: Pid) -> bool {
+    // One of another user's is there, too, although it may not be signalled.
+    test_kill_process(pid) != Err(Errno::SRCH)
+}
+
 /// The folder a file lies in.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -97,4 +127,39 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_writes_any_more_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let gone = child.id();
+        child.wait().unwrap();
+        let make = |name: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, "half").unwrap();
+            path
+        };
+        let left = make(format!(".{gone}.0{UNFINISHED}"));
+        let locked = make(format!(".{gone}.1{UNFINISHED}"));
+        let lock = File::open(&locked).unwrap();
+        lock.lock().unwrap();
+        let ours = AtomicFile::create_in(folder.path()).unwrap();
+        let others = [
+            make(format!(".1.0{UNFINISHED}")),
+            make(format!("{gone}.0{UNFINISHED}")),
+            make("15.arrow".into()),
+        ];
+        let all = [vec![left.clone(), locked.clone(), ours.path().to_owned()], others.to_vec()].concat();
+        remove_left(all.clone());
+        let there: Vec<PathBuf> = all.iter().filter(|path| path.exists()).cloned().collect();
+        assert_eq!(there, all[1..]);
+        drop(lock);
+        remove_left(all);
+        assert!(!locked.exists());
+    }
 }

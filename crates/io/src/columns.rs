@@ -7,6 +7,7 @@ use crate::{
         scan,
     },
     header::{self, Role},
+    import::io_error,
     report::{ImportError, ImportOptions, SourceFormat},
 };
 use arrow_array::{
@@ -100,9 +101,7 @@ pub(crate) fn read<K: Sink>(
         for batch in batches {
             let batch = batch.map_err(|e| damaged(path, &e))?;
             let mut rows = decoder.decode(&batch)?;
-            collector
-                .accept(&mut rows)
-                .map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
+            collector.accept(&mut rows).map_err(io_error(path))?;
         }
         Ok(findings)
     })

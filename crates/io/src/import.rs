@@ -1,6 +1,7 @@
 //! One file of bars, whatever its kind: read, judged, identified, and kept in memory or as a bar file.
 
 use crate::{
+    atomic::remove_left,
     bar_file::{self, BarFile, BarMeta, BarWriter, content_hash, parse_hash},
     collect::{Collector, Sink},
     columns,
@@ -8,11 +9,14 @@ use crate::{
     gaps::GapFinder,
     held::HeldBars,
     naming,
-    report::{Dialect, ImportError, ImportOptions, ImportReport, RowIssues, SourceFormat},
+    report::{
+        Dialect, ImportError, ImportOptions, ImportReport, RowIssues, SourceFormat, Unwritten, is_refused,
+    },
     tick,
 };
 use jiff::tz::TimeZone;
 use springtide_domain::{Bars, ContentHash, OwnedBars, SymbolInfo, Timeframe};
+use springtide_runtime::CancelToken;
 use std::{
     fs::{self, File},
     io::{self, Read},
@@ -47,8 +51,17 @@ pub struct LoadedBars {
     pub cached: bool,
 }
 
+/// The error of a file that is read; or of what is made of it.
 pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> ImportError + '_ {
-    move |source| ImportError::Io { path: path.to_owned(), source }
+    move |source| match source.downcast::<Unwritten>() {
+        Ok(Unwritten { path, source }) => ImportError::Store { path, source },
+        Err(source) => ImportError::Io { path: path.to_owned(), source },
+    }
+}
+
+/// The error of a file that is written.
+pub(crate) fn store_error(path: &Path) -> impl Fn(io::Error) -> ImportError + '_ {
+    move |source| ImportError::Store { path: path.to_owned(), source }
 }
 
 /// Kind of a file by its first bytes.
@@ -395,15 +408,20 @@ fn finish_in_memory(
 }
 
 /// Reads a file and writes its bars as a bar file, in memory that does not grow with the file. `target` names the
-/// bar file once symbol and timeframe are known; until then it grows in `folder`, on the same file system.
+/// bar file once symbol and timeframe are known; until then it grows in `folder`, on the same file system. `cancel` ends
+/// it early; nothing is left then.
 pub(crate) fn import_file(
     path: &Path,
     options: &ImportOptions,
     folder: &Path,
+    cancel: &CancelToken,
     target: impl FnOnce(&mut BarMeta) -> Result<PathBuf, ImportError>,
 ) -> Result<(PathBuf, BarMeta, ContentHash), ImportError> {
     let before = Stamp::of(path)?;
-    let new_writer = |rows| BarWriter::create_in(folder, rows).map_err(io_error(folder));
+    let new_writer = |rows| match BarWriter::create_in(folder, rows) {
+        Ok(writer) => Ok(writer.until(cancel)),
+        Err(source) => Err(store_error(folder)(source)),
+    };
     let (draft, mut writer) = match format_of(path)? {
         SourceFormat::Csv => {
             let file = File::open(path).map_err(io_error(path))?;
@@ -421,7 +439,7 @@ pub(crate) fn import_file(
     let hash = writer.hash(meta.timeframe);
     let mut meta = with_hash(meta, hash);
     let target = target(&mut meta)?;
-    writer.finish(&meta, &target).map_err(io_error(&target))?;
+    writer.finish(&meta, &target).map_err(store_error(&target))?;
     Ok((target, meta, hash))
 }
 
@@ -480,18 +498,26 @@ pub fn load_any(
         return open_bar_file(path, options);
     }
     let Some(cache) = cache.filter(|_| stamp.is_settled()) else {
-        let (bars, meta) = read_bars(path, options)?;
-        let hash = meta.report.as_ref().and_then(|r| parse_hash(&r.hash));
-        let hash = hash.unwrap_or_else(|| content_hash(&bars.view(), meta.timeframe));
-        return Ok(loaded(bars.into(), meta, hash, false));
+        return load_in_memory(path, options);
     };
     let place = cache.join(format!("{}.arrow", cache_key(path, &stamp, options)?.short(40)));
     // A cached file that is missing or damaged is simply made again.
     if let Ok(file) = BarFile::open(&place) {
         return Ok(from_file(file, true));
     }
-    import_file(path, options, cache, |_| Ok(place.clone()))?;
-    Ok(from_file(BarFile::open(&place)?, false))
+    remove_left(fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.path()));
+    match import_file(path, options, cache, &CancelToken::new(), |_| Ok(place.clone())) {
+        // A workspace that can only be read is used all the same.
+        Err(ImportError::Store { source, .. }) if is_refused(&source) => load_in_memory(path, options),
+        imported => imported.and_then(|_| Ok(from_file(BarFile::open(&place)?, false))),
+    }
+}
+
+fn load_in_memory(path: &Path, options: &ImportOptions) -> Result<LoadedBars, ImportError> {
+    let (bars, meta) = read_bars(path, options)?;
+    let hash = meta.report.as_ref().and_then(|r| parse_hash(&r.hash));
+    let hash = hash.unwrap_or_else(|| content_hash(&bars.view(), meta.timeframe));
+    Ok(loaded(bars.into(), meta, hash, false))
 }
 
 fn cache_key(path: &Path, stamp: &Stamp, options: &ImportOptions) -> Result<ContentHash, ImportError> {

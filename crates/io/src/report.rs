@@ -3,7 +3,10 @@
 use crate::ticks::TickError;
 use serde::{Deserialize, Serialize};
 use springtide_domain::Timeframe;
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// Samples kept of each kind of trouble.
 pub(crate) const SAMPLES: usize = 10;
@@ -226,6 +229,14 @@ pub enum ImportError {
         /// The cause.
         source: std::io::Error,
     },
+    /// What is made of it cannot be written.
+    #[error("cannot write {path}: {source}{}", remedy(.source))]
+    Store {
+        /// The bar file, or the folder in which it grows.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// Nothing in it.
     #[error("{path}: holds no bars: {hint}")]
     Empty {
@@ -290,6 +301,7 @@ impl ImportError {
     pub fn path(&self) -> &std::path::Path {
         match self {
             Self::Io { path, .. }
+            | Self::Store { path, .. }
             | Self::Empty { path, .. }
             | Self::Columns { path, .. }
             | Self::BadRows { path, .. }
@@ -298,6 +310,36 @@ impl ImportError {
             | Self::Damaged { path, .. } => path,
             Self::Trades(error) => error.path(),
         }
+    }
+}
+
+/// What a person can do about a place that takes nothing.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space there, or name a workspace on another disk (--workspace)"
+        }
+        _ if is_refused(error) => "; make it writable, or name another workspace (--workspace)",
+        _ => "",
+    }
+}
+
+/// Whether a place may not be written at all.
+pub(crate) fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+/// An error of what is written, on its way through those who read: they know of one file only, theirs.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub(crate) struct Unwritten {
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
+}
+
+impl Unwritten {
+    pub(crate) fn at(path: &Path, source: io::Error) -> io::Error {
+        io::Error::new(source.kind(), Self { path: path.to_owned(), source })
     }
 }
 

@@ -1,7 +1,7 @@
 //! A folder of bar files: `SYMBOL/TIMEFRAME.arrow`.
 
 use crate::{
-    atomic::UNFINISHED,
+    atomic::{UNFINISHED, remove_left},
     bar_file::{BarFile, BarMeta, write_bars},
     collect::Row,
     gaps::find_gaps,
@@ -11,6 +11,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use springtide_domain::{BarsView, ContentHash, Severity, SymbolInfo, Timeframe};
+use springtide_runtime::CancelToken;
 use std::{
     collections::HashMap,
     fs, io,
@@ -86,12 +87,27 @@ pub struct Listing {
 #[derive(Clone, Debug)]
 pub struct DataStore {
     root: PathBuf,
+    /// What ends imports early.
+    cancel: CancelToken,
 }
 
 impl DataStore {
     /// A store in a folder, which is made when something is imported.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), cancel: CancelToken::new() }
+    }
+
+    /// Imports end once `cancel` is cancelled: the file under way is refused and leaves nothing, and so are those behind
+    /// it.
+    #[must_use]
+    pub fn until(self, cancel: &CancelToken) -> Self {
+        Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// Removes what imports have left that were killed.
+    pub fn clear_up(&self) {
+        // A store that cannot be looked through is told of by the import that follows.
+        remove_left(self.files().unwrap_or_default());
     }
 
     /// The folder.
@@ -122,7 +138,7 @@ impl DataStore {
         options: &ImportOptions,
         taken: &mut HashMap<PathBuf, PathBuf>,
     ) -> Result<ImportReport, ImportError> {
-        let (place, meta, _) = import_file(path, options, &self.root, |meta| {
+        let (place, meta, _) = import_file(path, options, &self.root, &self.cancel, |meta| {
             let place = self.place(&meta.symbol, meta.timeframe);
             self.claim(&place, path, meta, taken)?;
             Ok(place)

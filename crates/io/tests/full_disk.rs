@@ -85,7 +85,43 @@ fn on_a_small_disk() {
     trades(&disk);
     downloads(&disk);
     databases(&disk);
+    backups(&disk);
     new_databases(&disk);
+    read_only(&disk);
+}
+
+/// A disk that can only be read: what is there is read, all else says what to do.
+fn read_only(disk: &Path) {
+    let schema = "CREATE TABLE t (k INTEGER PRIMARY KEY);";
+    let path = disk.join("read.db");
+    let db = Database::open(&path, &[schema]).expect("room");
+    db.write(async |c| sqlx::query("INSERT INTO t VALUES (7)").execute(c).await).expect("writes");
+    drop(db);
+    let mount = |how: &str| {
+        let done = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(disk).status();
+        assert!(done.is_ok_and(|status| status.success()), "mounted by the test above");
+    };
+    mount("ro");
+    let remedy = |error: DbError| {
+        let text = error.to_string();
+        assert!(matches!(error, DbError::ReadOnly { .. }) && text.contains("--workspace"), "{text}");
+    };
+    remedy(Database::open(&path, &[schema]).expect_err("not writable"));
+    remedy(Database::open_to_read(&path, &[schema, "CREATE TABLE u (k);"]).expect_err("of an older schema"));
+    let db = Database::open_to_read(&path, &[schema]).expect("readable");
+    assert!(db.is_read_only());
+    let there: i64 =
+        db.read(async |c| sqlx::query_scalar("SELECT k FROM t").fetch_one(c).await).expect("reads");
+    assert_eq!((there, db.check().expect("checks")), (7, Vec::<String>::new()));
+    remedy(
+        db.write(async |c| sqlx::query("INSERT INTO t VALUES (8)").execute(c).await)
+            .expect_err("not written"),
+    );
+    let folder = tempfile::tempdir().expect("folder");
+    assert!(db.backup(&folder.path().join("copy.db")).is_ok(), "elsewhere there is room");
+    remedy(Database::open(&disk.join("new.db"), &[schema]).expect_err("not made"));
+    drop(db);
+    mount("rw");
 }
 
 /// A server that sends 8 MB, with a validator.
@@ -168,8 +204,19 @@ fn bar_files(disk: &Path) {
     };
     let error = write_bars(&disk.join("x.arrow"), &bars.view(), &meta).expect_err("full");
     assert!(
-        matches!(&error, ImportError::Io { source, .. } if source.kind() == ErrorKind::StorageFull),
+        matches!(&error, ImportError::Store { source, .. } if source.kind() == ErrorKind::StorageFull),
         "{error}"
+    );
+    // What is read is not to blame.
+    let folder = tempfile::tempdir().expect("folder");
+    let source = folder.path().join("X-USD_15m.arrow");
+    write_bars(&source, &bars.view(), &meta).expect("room");
+    let error =
+        DataStore::new(disk).import(&[source], &ImportOptions::default()).remove(0).expect_err("full");
+    let text = error.to_string();
+    assert!(
+        text.starts_with(&format!("cannot write {}: ", disk.display())) && text.contains("free some space"),
+        "{text}"
     );
     assert_eq!(names(disk), Vec::<String>::new());
 }
@@ -235,6 +282,25 @@ fn databases(disk: &Path) {
     for name in names(disk) {
         fs::remove_file(disk.join(name)).expect("there");
     }
+}
+
+/// A backup that finds no room names its own place, not the ledger's, and leaves nothing.
+fn backups(disk: &Path) {
+    let folder = tempfile::tempdir().expect("folder");
+    let schema = "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB NOT NULL);";
+    let db = Database::open(&folder.path().join("ledger.db"), &[schema]).expect("opens");
+    let insert = async |c: &mut sqlx::SqliteConnection| {
+        sqlx::query("INSERT INTO t VALUES (1, randomblob(4000000))").execute(c).await
+    };
+    db.write(insert).expect("room");
+    let target = disk.join("copy.db");
+    let error = db.backup(&target).expect_err("full");
+    let text = error.to_string();
+    assert!(
+        text.starts_with(&format!("cannot write the backup {}: its disk is full", target.display())),
+        "{text}"
+    );
+    assert_eq!(names(disk), Vec::<String>::new());
 }
 
 /// Without room for its first page a database leaves nothing behind, and says what to do.

@@ -12,7 +12,7 @@ use springtide_io::{
     load_any,
     ticks::TickOptions,
 };
-use springtide_runtime::{GroupOptions, Priority};
+use springtide_runtime::{CancelToken, GroupOptions, Priority};
 use std::path::{Path, PathBuf};
 
 pub use springtide_io::{DateOrder, Finding, ImportError, ImportOptions, ImportReport};
@@ -130,13 +130,21 @@ fn locate(path: &str, store: &Path) -> PathBuf {
     below.unwrap_or(given)
 }
 
-/// Imports files into the store; results in the order of the files.
+/// Imports files into the store, until `cancel` is cancelled; results in the order of the files.
 pub fn import(
     files: &[PathBuf],
     store: &Path,
     options: &ImportOptions,
+    cancel: &CancelToken,
 ) -> Vec<Result<ImportReport, ImportError>> {
-    DataStore::new(store).import(files, options)
+    to_be_filled(store, cancel).import(files, options)
+}
+
+/// The store, without what killed imports have left there.
+fn to_be_filled(store: &Path, cancel: &CancelToken) -> DataStore {
+    let store = DataStore::new(store).until(cancel);
+    store.clear_up();
+    store
 }
 
 /// How files of single trades become bars.
@@ -150,8 +158,8 @@ pub struct Trades {
     pub priority: Priority,
 }
 
-/// Sums files of trades up to bars and keeps them in the store, one data set per symbol; results in the order of the
-/// files.
+/// Sums files of trades up to bars and keeps them in the store, one data set per symbol, until `cancel` is cancelled;
+/// results in the order of the files.
 ///
 /// # Errors
 /// When no threads can be started.
@@ -160,13 +168,14 @@ pub fn import_trades(
     store: &Path,
     options: &ImportOptions,
     trades: Trades,
+    cancel: &CancelToken,
 ) -> Result<Vec<Result<Vec<ImportReport>, ImportError>>, LabError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let pool =
         FilePool::new(PoolOptions { threads: Some(threads) }).map_err(|e| LabError::Data(e.to_string()))?;
-    let group = GroupOptions { priority: trades.priority, ..GroupOptions::default() };
+    let group = GroupOptions { priority: trades.priority, cancel: cancel.clone(), ..GroupOptions::default() };
     let ticks = TickOptions { columns: trades.columns, skip_bad: options.skip_bad, group };
-    Ok(DataStore::new(store).import_trades(&pool, files, trades.timeframe, &ticks, options))
+    Ok(to_be_filled(store, cancel).import_trades(&pool, files, trades.timeframe, &ticks, options))
 }
 
 /// Imported data sets, and files of the store that cannot be read.

@@ -2,6 +2,7 @@
 
 use crate::{Figures, Latency, Mode, ScenarioError};
 use serde_json::Value;
+use springtide_runtime::CancelToken;
 use std::{
     io::Read,
     path::{Path, PathBuf},
@@ -87,9 +88,9 @@ impl Rival {
     }
 
     /// Runs it once and reads the JSON object that it prints last.
-    pub(crate) fn run(&self, root: &Path) -> Result<Figures, ScenarioError> {
+    pub(crate) fn run(&self, root: &Path, cancel: &CancelToken) -> Result<Figures, ScenarioError> {
         let mut command = (self.command)();
-        let output = run_to_end(self.name, command.current_dir(root))?;
+        let output = run_to_end(self.name, command.current_dir(root), cancel)?;
         let last = output.lines().rev().find(|l| l.starts_with('{')).unwrap_or_default();
         let json: Value = serde_json::from_str(last)
             .map_err(|e| program_error(self.name, format!("its last line is not what was agreed ({e})")))?;
@@ -120,8 +121,12 @@ fn program_error(name: &str, problem: String) -> ScenarioError {
     ScenarioError::Program { name: name.into(), problem }
 }
 
-/// Runs a program and returns its output. It is ended when it takes too long.
-pub(crate) fn run_to_end(name: &str, command: &mut Command) -> Result<String, ScenarioError> {
+/// Runs a program and returns its output. It is ended when it takes too long, or by `cancel`.
+pub(crate) fn run_to_end(
+    name: &str,
+    command: &mut Command,
+    cancel: &CancelToken,
+) -> Result<String, ScenarioError> {
     let failed = |problem: String| program_error(name, problem);
     let mut child = command
         .stdin(Stdio::null())
@@ -134,11 +139,14 @@ pub(crate) fn run_to_end(name: &str, command: &mut Command) -> Result<String, Sc
     let status = loop {
         match child.try_wait().map_err(|e| failed(e.to_string()))? {
             Some(status) => break status,
-            None if Instant::now() > until => {
+            None if cancel.is_cancelled() || Instant::now() > until => {
                 // It may have ended in this moment, which is as good.
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failed(format!("ended after {} s", PATIENCE.as_secs())));
+                return Err(match cancel.is_cancelled() {
+                    true => ScenarioError::Cancelled,
+                    false => failed(format!("ended after {} s", PATIENCE.as_secs())),
+                });
             }
             None => std::thread::sleep(GLANCE),
         }

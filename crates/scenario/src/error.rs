@@ -39,6 +39,9 @@ pub enum ScenarioError {
         /// What became of it.
         problem: String,
     },
+    /// The measuring was ended before its end.
+    #[error("cancelled")]
+    Cancelled,
     /// Anything else that the work met.
     #[error("{0}")]
     Work(String),

@@ -3,6 +3,7 @@
 use crate::{
     Case, Figures, Mode, Place, Programs, Report, Rival, Row, Scenario, ScenarioError, Skipped, compare,
 };
+use springtide_runtime::CancelToken;
 use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStdin, Command, Stdio},
@@ -18,6 +19,8 @@ pub struct Plan {
     pub runs: u32,
     /// Programs to run beside.
     pub programs: Option<Programs>,
+    /// Ends it early, and what runs with it.
+    pub cancel: CancelToken,
 }
 
 /// What a process of its own is to do.
@@ -39,8 +42,8 @@ pub type Progress<'a> = dyn FnMut(&str, u32, u32) + 'a;
 /// better minute.
 ///
 /// # Errors
-/// When the input cannot be made, the server does not start, or one of our own cases fails. Rivals that fail
-/// are listed as skipped.
+/// When the input cannot be made, the server does not start, one of our own cases fails, or the plan was cancelled. Rivals
+/// that fail are listed as skipped.
 pub fn measure(
     scenario: &dyn Scenario,
     place: &Place,
@@ -57,11 +60,14 @@ pub fn measure(
     entries.extend(rivals.iter().map(|r| Entry::new(Who::Rival(r))));
     for round in 1..=plan.runs {
         for entry in entries.iter_mut().filter(|e| e.wants_more()) {
+            if plan.cancel.is_cancelled() {
+                return Err(ScenarioError::Cancelled);
+            }
             progress(entry.who.name(), round, plan.runs);
             if entry.who.cold() {
                 scenario.chill(&place)?;
             }
-            match entry.who.run(&place, launch) {
+            match entry.who.run(&place, launch, &plan.cancel) {
                 Ok(figures) => entry.runs.push(figures),
                 Err(error) if matches!(entry.who, Who::Ours(_)) => return Err(error),
                 Err(error) => entry.failure = Some(error.to_string()),
@@ -110,16 +116,22 @@ impl Who<'_> {
         }
     }
 
-    fn run(&self, place: &Place, launch: &Launch<'_>) -> Result<Figures, ScenarioError> {
+    fn run(
+        &self,
+        place: &Place,
+        launch: &Launch<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Figures, ScenarioError> {
         match self {
             Self::Ours(case) => {
-                let output = compare::run_to_end(case.name, &mut launch(Role::Case(case.name), place))?;
+                let mut command = launch(Role::Case(case.name), place);
+                let output = compare::run_to_end(case.name, &mut command, cancel)?;
                 serde_json::from_str(&output).map_err(|e| ScenarioError::Program {
                     name: case.name.into(),
                     problem: format!("it printed no figures ({e})"),
                 })
             }
-            Self::Rival(rival) => rival.run(place.root()),
+            Self::Rival(rival) => rival.run(place.root(), cancel),
         }
     }
 }

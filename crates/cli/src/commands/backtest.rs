@@ -41,7 +41,7 @@ use springtide_lab::{
 };
 use springtide_runtime::locks::{Mutex, lock};
 use springtide_runtime::{CancelToken, Pool, PoolConfig, Priority};
-use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Instant};
 
 mod notes;
 
@@ -137,9 +137,7 @@ fn execute(
                 export(run);
             }
             if json {
-                let mut out = std::io::stdout().lock();
-                // A closed pipe ends the program by SIGPIPE; nothing else can go wrong here.
-                let _ = writeln!(out, "{}", run_json(run, reused));
+                println!("{}", run_json(run, reused));
             }
             let mut kept = lock(&kept);
             if kept.len() < KEPT_RUNS {

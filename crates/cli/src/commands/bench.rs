@@ -4,11 +4,12 @@ use super::Context;
 use crate::{
     args::BenchArgs,
     exit::{CommandResult, Ending},
-    observe,
+    observe, out,
     output::si,
     table::{Cell, Column, render},
 };
 use springtide_lab::{LabError, ledger::now_ms, report::export};
+use springtide_runtime::{CancelHook, CancelToken};
 use springtide_scenario::{
     Figures, Place, Programs, Report, Row, Scenario, ScenarioError, all, find,
     page::{self, number},
@@ -16,7 +17,6 @@ use springtide_scenario::{
     statement,
 };
 use std::{
-    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -31,11 +31,22 @@ pub fn run(context: &Context, args: &BenchArgs) -> CommandResult {
         [] => all().to_vec(),
         names => names.iter().filter_map(|n| find(n)).collect(),
     };
+    // What would be refused in the end is refused before anything is measured.
+    args.out.as_deref().map(export::check_place).transpose()?;
+    let plan = Plan { runs: args.runs, programs: programs(args)?, cancel: CancelToken::new() };
+    let _cancels = context.signals.cancels(&plan.cancel)?;
     let root = Root::new(args)?;
-    let plan = Plan { runs: args.runs, programs: programs(args)? };
+    // At once, not only when all has come to its end: a person who insists ends the process before.
+    let _removed = root.removed_by(&plan.cancel);
     let mut reports = Vec::new();
     for scenario in scenarios {
-        let report = one(context, scenario, &root.path, &plan, args.scale).map_err(failed)?;
+        let report = match one(context, scenario, &root.path, &plan, args.scale) {
+            Err(_) if plan.cancel.is_cancelled() => {
+                context.term.note("Interrupted; what was made for it is removed, unless --dir keeps it.");
+                return Ok(Ending::Interrupted);
+            }
+            measured => measured.map_err(failed)?,
+        };
         if args.json {
             println!("{}", serde_json::to_string(&report).unwrap_or_default());
         } else {
@@ -43,7 +54,9 @@ pub fn run(context: &Context, args: &BenchArgs) -> CommandResult {
         }
         reports.push(report);
     }
+    // It compares with claims, which are about the full size.
     if !args.json
+        && args.scale == 1.0
         && let Some(statement) = statement(&reports)
     {
         println!("{statement}");
@@ -110,7 +123,7 @@ fn play(args: &BenchArgs) -> Result<(), ScenarioError> {
     let mut announce = |address: &str| {
         println!("{address}");
         // A parent that does not listen any more ends this process by closing its stdin.
-        let _ = std::io::stdout().flush();
+        out::flush();
     };
     let mut until_closed = || {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
@@ -120,13 +133,15 @@ fn play(args: &BenchArgs) -> Result<(), ScenarioError> {
 
 fn programs(args: &BenchArgs) -> Result<Option<Programs>, LabError> {
     let Some(folder) = &args.compare else { return Ok(None) };
-    let full = |path: &Path| {
-        std::fs::canonicalize(path).map_err(|source| LabError::File { path: path.to_owned(), source })
+    let full = |option: &str, path: &Path| {
+        std::fs::canonicalize(path).map_err(|error| {
+            LabError::Usage(format!("{option} {}: {error}: name a folder that is there", path.display()))
+        })
     };
-    let scripts = full(folder)?;
+    let scripts = full("--compare", folder)?;
     let built = scripts.join("rs/target/release");
     let limits = match &args.limits {
-        Some(folder) => Some(full(folder)?),
+        Some(folder) => Some(full("--limits", folder)?),
         None => built.is_dir().then_some(built),
     };
     Ok(Some(Programs { scripts, python: args.python.clone(), limits }))
@@ -147,20 +162,35 @@ impl Root {
         let made = std::fs::create_dir_all(&path).and_then(|()| std::fs::canonicalize(&path));
         Ok(Self { path: made.map_err(|source| LabError::File { path, source })?, own })
     }
+
+    /// Removes the folder when `cancel` is cancelled, as long as the registration lives.
+    fn removed_by(&self, cancel: &CancelToken) -> Option<CancelHook> {
+        let path = self.path.clone();
+        self.own.then(|| cancel.on_cancel(move || remove(&path)))
+    }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
         if self.own {
-            // What cannot be removed lies in the temporary folder, under a name that says what it was.
-            let _ = std::fs::remove_dir_all(&self.path);
+            remove(&self.path);
         }
     }
+}
+
+fn remove(folder: &Path) {
+    // What cannot be removed lies in the temporary folder, under a name that says what it was.
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 fn text(context: &Context, report: &Report) -> String {
     let paint = context.term.out();
     let mut out = format!("{}: {}\n", paint.bold(report.title), report.work);
+    if report.scale != 1.0 {
+        out += &paint
+            .yellow(format!("Done at {} times this size: no figure is one of the full size.", report.scale));
+        out += "\n";
+    }
     let mut columns = vec![Column::left("contestant")];
     for title in [
         &format!("{}/s", report.unit),
@@ -182,7 +212,11 @@ fn text(context: &Context, report: &Report) -> String {
         out += &format!("{}: {}\n", row.name, extra.collect::<Vec<_>>().join(", "));
     }
     for v in &report.verdicts {
-        let sign = if v.met { paint.green("reached") } else { paint.red("missed ") };
+        let sign = match v.met {
+            _ if report.scale != 1.0 => paint.dim("scaled "),
+            true => paint.green("reached"),
+            false => paint.red("missed "),
+        };
         out += &format!(
             "{sign}  {}: {} {} (at {} {} {})\n",
             v.what,
@@ -193,7 +227,8 @@ fn text(context: &Context, report: &Report) -> String {
             v.unit
         );
     }
-    for claim in &report.claims {
+    // Claims are about the full size.
+    for claim in report.claims.iter().filter(|_| report.scale == 1.0) {
         let said = page::verdict(claim);
         if !said.is_empty() {
             let c = &claim.claim;

@@ -4,6 +4,7 @@ use super::{Context, helpers};
 use crate::{
     args::{CheckArgs, PythonArgs},
     exit::{CommandResult, Ending},
+    out,
     term::printable,
     watch::{Watched, concerns},
 };
@@ -81,6 +82,8 @@ fn round(context: &Context, args: &CheckArgs, files: &[PathBuf]) -> CommandResul
             paint.red(format!("{bad} cannot run"))
         ));
     }
+    // With --watch there is no end at which it would be told.
+    out::check()?;
     Ok(if bad == 0 { Ending::Ok } else { Ending::Failed })
 }
 

@@ -14,8 +14,8 @@ use springtide_lab::{
     paths::expand,
     report::export::iso,
 };
-use springtide_runtime::Priority;
-use std::{collections::BTreeSet, path::PathBuf};
+use springtide_runtime::{CancelToken, Priority};
+use std::{collections::BTreeSet, fmt::Display, path::PathBuf};
 
 /// Dispatches the three.
 pub fn run(context: &Context, command: &DataCommand) -> CommandResult {
@@ -58,26 +58,40 @@ fn import(context: &Context, args: &ImportArgs) -> CommandResult {
         ..ImportOptions::default()
     };
     let mut failed = fetched.failed.len();
-    for (file, result) in files.iter().zip(read(context, args, &files, &options)?) {
+    let cancel = CancelToken::new();
+    let cancels = context.signals.cancels(&cancel)?;
+    let results = read(context, args, &files, &options, &cancel)?;
+    drop(cancels);
+    let mut imported = 0;
+    for (file, result) in files.iter().zip(results) {
         match result {
             Ok(reports) => {
+                imported += 1;
                 fetched.used(file);
-                for report in &reports {
+                for mut report in reports {
+                    report.source = fetched.by_address(&report.source);
                     match args.json {
-                        true => println!("{}", serde_json::to_string(report).unwrap_or_default()),
-                        false => print!("{}", printable(&summary(report))),
+                        true => println!("{}", serde_json::to_string(&report).unwrap_or_default()),
+                        false => print!("{}", printable(&summary(&report))),
                     }
                 }
             }
+            // What was under way or to come; what was fetched for it stays for the next time.
+            Err(_) if cancel.is_cancelled() => {}
             Err(error) => {
                 failed += 1;
                 fetched.refused(file, &error);
-                tell_failure(context, args, &file.display().to_string(), &error.to_string());
+                let name = |text: &dyn Display| fetched.by_address(&text.to_string());
+                tell_failure(context, args, &name(&file.display()), &name(&error));
             }
         }
     }
     if !urls.is_empty() {
         fetched.keep_to_room(context);
+    }
+    if cancel.is_cancelled() {
+        context.term.note(&format!("Interrupted; {imported} of {} files were imported.", files.len()));
+        return Ok(Ending::Interrupted);
     }
     Ok(match (failed, files.len() + fetched.failed.len()) {
         (0, _) => Ending::Ok,
@@ -92,14 +106,15 @@ fn read(
     args: &ImportArgs,
     files: &[PathBuf],
     options: &ImportOptions,
+    cancel: &CancelToken,
 ) -> Result<Vec<Result<Vec<ImportReport>, ImportError>>, LabError> {
     let store = context.workspace.data();
     let Some(timeframe) = args.trades else {
         let one = |result: Result<ImportReport, ImportError>| result.map(|report| vec![report]);
-        return Ok(market::import(files, &store, options).into_iter().map(one).collect());
+        return Ok(market::import(files, &store, options, cancel).into_iter().map(one).collect());
     };
     let trades = Trades { timeframe, columns: args.columns.clone(), priority: Priority::Low };
-    market::import_trades(files, &store, options, trades)
+    market::import_trades(files, &store, options, trades, cancel)
 }
 
 fn tell_failure(context: &Context, args: &ImportArgs, source: &str, why: &str) {

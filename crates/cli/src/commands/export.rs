@@ -4,6 +4,7 @@ use super::Context;
 use crate::{
     args::{ExportArgs, ExportFormat},
     exit::{CommandResult, Ending},
+    out,
     output::run_json,
 };
 use springtide_lab::{
@@ -48,7 +49,7 @@ pub fn run(context: &Context, args: &ExportArgs) -> CommandResult {
         let mut stdout = std::io::stdout().lock();
         return match write(&mut stdout, format, &record, &replay) {
             Ok(()) => Ok(Ending::Ok),
-            Err(source) => Err(LabError::File { path: "stdout".into(), source }),
+            Err(source) => Err(out::unwritten(&source)),
         };
     }
     export::write_file(&out, |file| write(file, format, &record, &replay))?;

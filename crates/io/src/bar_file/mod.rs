@@ -19,6 +19,7 @@ pub(crate) use write::BarWriter;
 use crate::{
     atomic::folder_of,
     files::{FileError, Mapping},
+    import::store_error,
     report::{ImportError, ImportReport},
 };
 use arrow_buffer::{Buffer, ScalarBuffer, ToByteSlice};
@@ -224,10 +225,9 @@ impl BarColumns for BarFile {
 
 /// Writes bars as a bar file, atomically. Returns their content hash.
 pub fn write_bars(path: &Path, bars: &BarsView<'_>, meta: &BarMeta) -> Result<ContentHash, ImportError> {
-    let io_error = |source| ImportError::Io { path: path.to_owned(), source };
-    let mut writer = BarWriter::create_in(folder_of(path), bars.len() as u64).map_err(io_error)?;
-    writer.push(bars).map_err(io_error)?;
-    writer.finish(meta, path).map_err(io_error)
+    let mut writer = BarWriter::create_in(folder_of(path), bars.len() as u64).map_err(store_error(path))?;
+    writer.push(bars).map_err(store_error(path))?;
+    writer.finish(meta, path).map_err(store_error(path))
 }
 
 /// A bar file's bytes, for bars that lie in no file.

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     atomic::{AtomicFile, Passing},
     collect::Sink,
+    report::Unwritten,
 };
 use arrow_ipc::{
     Block, Buffer, FieldNode, FooterBuilder, MessageBuilder, MessageHeader, MetadataVersion,
@@ -15,6 +16,7 @@ use arrow_ipc::{
 use arrow_schema::Schema;
 use flatbuffers::FlatBufferBuilder;
 use springtide_domain::{BarsView, ContentHash, OwnedBars};
+use springtide_runtime::CancelToken;
 use std::{
     collections::HashMap,
     io::{self, Read, Seek, SeekFrom, Write},
@@ -39,20 +41,41 @@ pub(crate) struct BarWriter {
     hashes: ColumnHashes,
     flusher: Option<Flusher>,
     flushed_rows: u64,
+    /// What ends it early.
+    cancel: CancelToken,
 }
 
 impl BarWriter {
     /// Begins a file for about `capacity` rows, under a passing name in `folder`.
     pub(crate) fn create_in(folder: &Path, capacity: u64) -> io::Result<Self> {
+        let out = AtomicFile::create_in(folder)?;
+        // It tells those who clear up that it is being written; where there are no locks its name does.
+        let _ = out.file.try_lock();
         Ok(Self {
-            out: AtomicFile::create_in(folder)?,
+            out,
             schema_message: schema_message(),
             capacity,
             rows: 0,
             hashes: ColumnHashes::default(),
             flusher: None,
             flushed_rows: 0,
+            cancel: CancelToken::new(),
         })
+    }
+
+    /// Takes no more rows once `cancel` is cancelled.
+    pub(crate) fn until(self, cancel: &CancelToken) -> Self {
+        Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// Begins the file anew, for so many rows.
+    fn again(&self, capacity: u64) -> io::Result<Self> {
+        Ok(Self::create_in(self.out.folder(), capacity)?.until(&self.cancel))
+    }
+
+    /// An error of this file, which is not the one that is read.
+    fn unwritten(&self, source: io::Error) -> io::Error {
+        Unwritten::at(self.out.folder(), source)
     }
 
     fn batch_start(&self) -> u64 {
@@ -105,7 +128,7 @@ impl BarWriter {
 
     /// Moves the rows to a file with room for a quarter more than `needed`.
     fn widen(&mut self, needed: u64) -> io::Result<()> {
-        let mut wider = Self::create_in(self.out.folder(), needed + needed / 4)?;
+        let mut wider = self.again(needed + needed / 4)?;
         for start in (0..self.rows).step_by(MOVED_ROWS as usize) {
             let block = self.read(start..(start + MOVED_ROWS).min(self.rows))?;
             wider.write_rows(&block.view())?;
@@ -158,15 +181,10 @@ impl BarWriter {
         let (words, _) = bytes.as_chunks::<8>();
         Ok(words.to_vec())
     }
-}
 
-impl Sink for BarWriter {
-    fn append(&mut self, bars: &BarsView<'_>) -> io::Result<()> {
-        self.push(bars)
-    }
-
-    fn reverse(&mut self) -> io::Result<()> {
-        let mut turned = Self::create_in(self.out.folder(), self.capacity)?;
+    /// Turns the order of all rows round.
+    fn turn(&mut self) -> io::Result<()> {
+        let mut turned = self.again(self.capacity)?;
         let mut end = self.rows;
         while end > 0 {
             let start = end.saturating_sub(MOVED_ROWS);
@@ -178,21 +196,35 @@ impl Sink for BarWriter {
         *self = turned;
         Ok(())
     }
+}
+
+impl Sink for BarWriter {
+    fn append(&mut self, bars: &BarsView<'_>) -> io::Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.push(bars).map_err(|source| self.unwritten(source))
+    }
+
+    fn reverse(&mut self) -> io::Result<()> {
+        self.turn().map_err(|source| self.unwritten(source))
+    }
 
     fn rows(&self) -> u64 {
         self.rows
     }
 
     fn times(&mut self, range: std::ops::Range<u64>) -> io::Result<Vec<i64>> {
-        Ok(self.read_column(0, &range)?.into_iter().map(i64::from_le_bytes).collect())
+        let times = self.read_column(0, &range).map_err(|source| self.unwritten(source))?;
+        Ok(times.into_iter().map(i64::from_le_bytes).collect())
     }
 
     fn block(&mut self, range: std::ops::Range<u64>) -> io::Result<OwnedBars> {
-        self.read(range)
+        self.read(range).map_err(|source| self.unwritten(source))
     }
 
     fn take(&mut self) -> io::Result<OwnedBars> {
-        let all = self.read(0..self.rows)?;
+        let all = self.block(0..self.rows)?;
         (self.rows, self.flushed_rows) = (0, 0);
         self.hashes = ColumnHashes::default();
         Ok(all)

@@ -14,6 +14,7 @@ mod wide;
 use crate::{
     collect::{Batch, Collector, Sink},
     header,
+    import::io_error,
     report::{Dialect, ImportError, ImportOptions},
 };
 use dialect::Plan;
@@ -99,10 +100,9 @@ impl<'a, S: Source + ?Sized> CsvReader<'a, S> {
         zone: &TimeZone,
         options: &ImportOptions,
     ) -> Result<Self, ImportError> {
-        let io_error = |source| ImportError::Io { path: path.to_owned(), source };
-        let size = source.size().map_err(io_error)?;
+        let size = source.size().map_err(io_error(path))?;
         let mut head = vec![0; dialect::SNIFF_BYTES.min(usize::try_from(size).unwrap_or(usize::MAX))];
-        let count = source.read_at(0, &mut head).map_err(io_error)?;
+        let count = source.read_at(0, &mut head).map_err(io_error(path))?;
         let plan = dialect::sniff(path, &head[..count], count as u64 == size, zone, options)?;
         Ok(Self { path, source, size, plan })
     }
@@ -213,7 +213,7 @@ impl<'a, S: Source + ?Sized> CsvReader<'a, S> {
 
     fn fault(&self, fault: Fault) -> ImportError {
         match fault {
-            Fault::Io(source) => ImportError::Io { path: self.path.to_owned(), source },
+            Fault::Io(source) => io_error(self.path)(source),
             Fault::LongLine(offset) => ImportError::Columns {
                 path: self.path.to_owned(),
                 problem: format!("a line longer than {LINE_BYTES_MAX} bytes near byte {offset}"),

@@ -1,6 +1,6 @@
 //! A copy of the database, made while it is in use.
 
-use super::{Database, DbError, sqlx};
+use super::{Database, DbError, beside, sqlx};
 use crate::{
     atomic::{AtomicFile, folder_of},
     files::FileError,
@@ -37,17 +37,18 @@ impl Database {
             return Err(DbError::Foreign { path: target.to_owned() });
         }
         // A log left beside another file of its name would be played into the new one.
-        let log = PathBuf::from(format!("{}-wal", target.display()));
-        if log.exists() {
+        if beside(target, "-wal").exists() {
             return Err(DbError::TargetInUse { path: target.to_owned() });
         }
         let file = |action| FileError::at(action, target);
         // SQLite fills an empty file.
         let copy = AtomicFile::create_in(folder_of(target)).map_err(file("write"))?;
         let name = copy.path().to_string_lossy().into_owned();
-        self.read(async |connection| {
+        let _journal = Journal::beside(copy.path());
+        let copied = self.ask(async |connection| {
             sqlx::query("VACUUM INTO ?").bind(name).execute(connection).await.map(|_| ())
-        })?;
+        });
+        copied.map_err(|source| DbError::copy(&self.path, target, source))?;
         let problems = self.runtime.block_on(check_file(copy.path()));
         match problems {
             Ok(problems) if problems.is_empty() => {}
@@ -60,6 +61,22 @@ impl Database {
         // The copy was written by SQLite, which leaves syncing it to us.
         copy.commit(target).map_err(file("write"))?;
         Ok(Backup { bytes, took: started.elapsed() })
+    }
+}
+
+/// SQLite's journal of a copy, which stays when the copy fails.
+struct Journal(PathBuf);
+
+impl Journal {
+    fn beside(copy: &Path) -> Self {
+        Self(beside(copy, "-journal"))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Mostly there is none.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -1,6 +1,8 @@
 //! What can go wrong with the database.
 
 use super::sqlx;
+use crate::atomic::folder_of;
+use rustix::fs::{Access, access};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -23,6 +25,15 @@ pub enum DbError {
          --workspace DIR"
     )]
     NoRoom {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The file, or the folder that its log has to lie in, cannot be written.
+    #[error(
+        "the ledger {path} cannot be written: its folder is read-only, or another user's. Make it writable, or keep the \
+         ledger elsewhere with --workspace DIR"
+    )]
+    ReadOnly {
         /// The database file.
         path: PathBuf,
     },
@@ -88,6 +99,14 @@ pub enum DbError {
         /// The file.
         path: PathBuf,
     },
+    /// A backup cannot be written.
+    #[error("cannot write the backup {path}: {problem}. The ledger is as it was")]
+    Unwritten {
+        /// The backup's place.
+        path: PathBuf,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// A copy did not pass its check; it was removed.
     #[error("the copy of {path} is not sound ({problem}): check the ledger with `tide ledger check`")]
     BadCopy {
@@ -112,32 +131,51 @@ fn code(error: &sqlx::Error) -> Option<u32> {
 
 /// Somebody else is writing.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    const BUSY: u32 = 5;
     code(error) == Some(BUSY)
 }
 
+const BUSY: u32 = 5;
 const FULL: u32 = 13;
 /// A call to the system failed; a full disk may be behind it, which is not always told.
 const IO: u32 = 10;
 const CORRUPT: u32 = 11;
+const READ_ONLY: u32 = 8;
+const CANNOT_OPEN: u32 = 14;
 const NOT_A_DATABASE: u32 = 26;
 /// SQLite needs that much to open a database: its first pages, those of its log, and what readers share.
 const ROOM_TO_OPEN: u64 = 128 << 10;
 
+/// Whether a database at `path` could be written: the file, and others beside it.
+fn is_writable(path: &Path) -> bool {
+    let may_write = |path: &Path| access(path, Access::WRITE_OK).is_ok();
+    may_write(folder_of(path)) && (may_write(path) || !path.exists())
+}
+
 impl DbError {
-    /// The error of opening a file: a full disk and a damaged file told apart.
+    /// The error of opening a file: a full disk, one that is read-only and a damaged file told apart.
     pub(super) fn open(path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
-        let is_full = || {
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            crate::machine::disk_space(folder).is_ok_and(|(free, _)| free < ROOM_TO_OPEN)
-        };
+        let is_full =
+            || crate::machine::disk_space(folder_of(&path)).is_ok_and(|(free, _)| free < ROOM_TO_OPEN);
         match code(&source) {
             Some(FULL) => Self::NoRoom { path },
             Some(IO) if is_full() => Self::NoRoom { path },
+            Some(READ_ONLY) => Self::ReadOnly { path },
+            Some(CANNOT_OPEN) if !is_writable(&path) => Self::ReadOnly { path },
             Some(CORRUPT | NOT_A_DATABASE) => Self::Damaged { path, source },
             _ => Self::Open { path, source },
         }
+    }
+
+    /// The error of copying `path` to `target`. What is wrong with the ledger itself is told of it; all else is about the
+    /// copy, of which alone something is written.
+    pub(super) fn copy(path: &Path, target: &Path, source: sqlx::Error) -> Self {
+        let problem = match code(&source) {
+            Some(CORRUPT | NOT_A_DATABASE | BUSY) | None => return Self::statement(path, source),
+            Some(FULL) => "its disk is full. Free some space there, or choose another place".to_owned(),
+            Some(_) => source.to_string(),
+        };
+        Self::Unwritten { path: target.to_owned(), problem }
     }
 
     /// The error of a statement, a full disk told apart.
@@ -145,6 +183,7 @@ impl DbError {
         let path = path.to_owned();
         match code(&source) {
             Some(FULL) => Self::Full { path },
+            Some(READ_ONLY) => Self::ReadOnly { path },
             _ => Self::Statement { path, source },
         }
     }

@@ -70,6 +70,7 @@ pub struct Database {
     /// None after a transaction that failed, which can leave it open, until the next write.
     writer: Mutex<Option<SqliteConnection>>,
     readers: SqlitePool,
+    read_only: bool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -108,8 +109,57 @@ impl Database {
             options: options.create_if_missing(false),
             writer: Mutex::new(Some(writer)),
             readers,
+            read_only: false,
             runtime,
         })
+    }
+
+    /// As [`Database::open`] for who only reads: where nothing can be written it opens all the same, if the file's schema
+    /// is up to date. Every write then fails.
+    pub fn open_to_read(path: &Path, migrations: &[&'static str]) -> Result<Self, DbError> {
+        match Self::open(path, migrations) {
+            Err(DbError::ReadOnly { .. }) => Self::open_read_only(path, migrations.len() as i64),
+            opened => opened,
+        }
+    }
+
+    fn open_read_only(path: &Path, known: i64) -> Result<Self, DbError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        // With a log beside it the file is not all there is; without one nobody writes it now.
+        let has_log =
+            beside(path, "-wal").metadata().is_ok_and(|meta| meta.len() > 0) || beside(path, "-shm").exists();
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .immutable(!has_log)
+            .busy_timeout(BUSY_TIMEOUT);
+        let readers = runtime.block_on(async {
+            SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone())
+        });
+        let counters = Counters::default();
+        let path = path.to_owned();
+        let health = OnceLock::new();
+        let db = Self {
+            path,
+            counters,
+            health,
+            options,
+            writer: Mutex::new(None),
+            readers,
+            read_only: true,
+            runtime,
+        };
+        let version = db.ask(async |c| sqlx::query_scalar("PRAGMA user_version").fetch_one(c).await);
+        match version.map_err(|source| DbError::open(&db.path, source))? {
+            found if found > known => Err(DbError::TooNew { path: db.path.clone(), found, known }),
+            found if found < known => Err(DbError::ReadOnly { path: db.path.clone() }),
+            _ => Ok(db),
+        }
+    }
+
+    /// Whether nothing can be written to it.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// The database file.
@@ -227,11 +277,17 @@ impl Database {
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, DbError> {
-        let result = self.runtime.block_on(async {
+        self.ask(work).map_err(|source| DbError::statement(&self.path, source))
+    }
+
+    fn ask<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        self.runtime.block_on(async {
             let mut connection = self.readers.acquire().await?;
             work(&mut connection).await
-        });
-        result.map_err(|source| DbError::statement(&self.path, source))
+        })
     }
 
     /// SQLite's own integrity check: empty when sound, else what it found.
@@ -269,18 +325,21 @@ async fn connect(
     Ok(writer)
 }
 
+/// A file of SQLite's beside the database.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
 /// Removes what opening a new database left without a byte in it, as a full disk does.
 fn remove_empty(path: &Path) {
-    let beside = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
     let is_empty = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
     if !is_empty(&path.to_owned()) {
         return;
     }
-    for file in [path.to_owned(), beside("-journal"), beside("-wal"), beside("-shm")] {
+    let others = ["-journal", "-wal", "-shm"].map(|ending| beside(path, ending));
+    for file in [path.to_owned()].into_iter().chain(others) {
         // What cannot be removed is told of by `tide doctor`.
         let _ = std::fs::remove_file(file);
     }

@@ -89,18 +89,18 @@ async fn a_server_that_lies_about_ranges_spoils_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("file.bin");
     let server = Server::start(|r| match r.before {
-        0 => ranged(r, &content(), "\"v1\"", 150_000),
+        0 => ranged(r, &content(), "\"v1\"", 100_000),
         // The right range by the wrong bytes' name.
         1 => {
             answer("206 Partial", &[("content-range", "bytes 100-199/200000"), ("etag", "\"v1\"")], &[0; 100])
         }
         2 => ranged(r, &content(), "\"v1\"", 150_000),
         3 => answer("416 Beyond", &[("content-range", "bytes */120000")], b""),
-        4 => ranged(r, &content(), "\"v1\"", 150_000),
+        4 => ranged(r, &content(), "\"v1\"", 175_000),
         // The right range of another version.
         5 => {
-            let range = [("content-range", "bytes 150000-199999/200000"), ("etag", "\"v2\"")];
-            answer("206 Partial", &range, &[0; 50_000])
+            let range = [("content-range", "bytes 175000-199999/200000"), ("etag", "\"v2\"")];
+            answer("206 Partial", &range, &[0; 25_000])
         }
         _ => ranged(r, &content(), "\"v1\"", usize::MAX),
     })
@@ -108,6 +108,33 @@ async fn a_server_that_lies_about_ranges_spoils_nothing() {
     let done = client().download(Request::get(&server.url("/f")), &target).await.unwrap();
     assert_eq!((done.bytes, done.attempts), (200_000, 7));
     assert_eq!(std::fs::read(&target).unwrap(), content());
+}
+
+/// Whatever makes it impossible to go on where an attempt broke off: to start over and get no further is no progress.
+#[tokio::test]
+async fn a_server_that_breaks_off_each_time_is_asked_three_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(|r| match r.path.as_str() {
+        "/no-validator" => {
+            let whole = answer_bytes("200 OK", &[], &content());
+            vec![Step::Send(whole[..50_000].to_vec()), Step::Close]
+        }
+        "/too-long" => vec![
+            send("HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n"),
+            Step::Send(content()[..4_000].to_vec()),
+            Step::Close,
+        ],
+        "/another-each-time" => ranged(r, &content(), &format!("\"v{}\"", r.before), 50_000),
+        _ => vec![send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"), Step::Close],
+    })
+    .await;
+    for path in ["/no-validator", "/too-long", "/another-each-time", "/broken-chunks"] {
+        let before = server.requests().len();
+        let target = folder.path().join(&path[1..]);
+        let error = client().download(Request::get(&server.url(path)), &target).await.unwrap_err();
+        assert!(error.to_string().contains("no attempts left"), "{path}: {error}");
+        assert_eq!(server.requests().len() - before, 3, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -129,6 +129,11 @@ impl Ledger {
         Ok(Self { db: Arc::new(Database::open(path, MIGRATIONS)?) })
     }
 
+    /// Opens the ledger file for who only reads, also where nothing can be written.
+    pub fn open_to_read(path: &Path) -> Result<Self, LabError> {
+        Ok(Self { db: Arc::new(Database::open_to_read(path, MIGRATIONS)?) })
+    }
+
     /// The database beneath, for health checks.
     pub fn database(&self) -> &Database {
         &self.db

@@ -3,7 +3,11 @@
 use super::detail::TradeRow;
 use crate::LabError;
 use springtide_io::table::{TableColumn, parquet_bytes};
-use std::io::Write;
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// Columns of a trade list file, in order; documented in `docs/formats.md`.
 pub const TRADE_COLUMNS: &[&str] = &[
@@ -120,18 +124,35 @@ pub fn iso(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |t| t.to_string())
 }
 
+/// Refuses a place that [`write_file`] could not write to, before the work whose result is to go there.
+pub fn check_place(path: &Path) -> Result<(), LabError> {
+    let file_error = |source| LabError::File { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Err(file_error(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let (temporary, _) = begin(path).map_err(file_error)?;
+    std::fs::remove_file(temporary).map_err(file_error)
+}
+
+/// An empty file beside `path`, whose folder is made.
+fn begin(path: &Path) -> std::io::Result<(PathBuf, File)> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let file = File::create(&temporary)?;
+    Ok((temporary, file))
+}
+
 /// Writes a file beside its final name, then renames it: a reader never sees half of it.
 pub fn write_file(
-    path: &std::path::Path,
+    path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<(), LabError> {
     let file_error = |source| LabError::File { path: path.to_owned(), source };
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    std::fs::create_dir_all(folder).map_err(file_error)?;
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let (temporary, file) = begin(path).map_err(file_error)?;
     let write = || -> std::io::Result<()> {
-        let mut out = std::io::BufWriter::new(std::fs::File::create(&temporary)?);
+        let mut out = std::io::BufWriter::new(file);
         fill(&mut out)?;
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
         std::fs::rename(&temporary, path)

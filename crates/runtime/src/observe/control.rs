@@ -4,6 +4,7 @@
 //! 0700: only the same user (and root) can ask.
 
 use super::Observatory;
+use rustix::net;
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read, Write},
@@ -136,12 +137,21 @@ fn answer(mut stream: &UnixStream, seen: &Observatory) -> io::Result<()> {
     }
 }
 
+/// A connection to a socket, made within `patience`: where many ask one that does not answer, its queue is full and the
+/// next would wait for ever.
+fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let socket =
+        net::socket_with(net::AddressFamily::UNIX, net::SocketType::STREAM, net::SocketFlags::CLOEXEC, None)?;
+    net::sockopt::set_socket_timeout(&socket, net::sockopt::Timeout::Send, Some(patience))?;
+    net::connect(&socket, &net::SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
 /// Asks the process behind a socket; waits at most `patience` for each part of the answer.
 pub fn ask(path: &Path, question: &str, patience: Duration) -> Result<String, ControlError> {
     let fail = |source| ControlError::Io { path: path.to_owned(), source };
-    let mut stream = UnixStream::connect(path).map_err(fail)?;
+    let mut stream = connect(path, patience).map_err(fail)?;
     stream.set_read_timeout(Some(patience)).map_err(fail)?;
-    stream.set_write_timeout(Some(patience)).map_err(fail)?;
     stream.write_all(format!("{question}\n").as_bytes()).map_err(fail)?;
     let mut text = String::new();
     stream.read_to_string(&mut text).map_err(fail)?;

@@ -9,6 +9,9 @@ use springtide_lab::{
     market,
 };
 
+/// What to do about a workspace that can only be read.
+const WRITABLE: &str = "make the folder writable, or name another workspace: --workspace";
+
 /// All of them.
 pub fn findings(workspace: &Workspace) -> Vec<Finding> {
     let mut found = ledger(workspace);
@@ -32,12 +35,20 @@ fn ledger(workspace: &Workspace) -> Vec<Finding> {
             let fix = "make room on its disk, or keep the workspace elsewhere: --workspace";
             return vec![Finding::error("ledger", error.to_string(), fix)];
         }
+        Err(error @ LabError::Database(DbError::ReadOnly { .. })) => {
+            return vec![Finding::error("ledger", error.to_string(), WRITABLE)];
+        }
         Err(error) => {
             let fix = "put a backup in its place (`tide ledger backup` makes them), or move the file away";
             return vec![Finding::error("ledger", error.to_string(), fix)];
         }
     };
-    vec![integrity(&ledger), order_of_time(&ledger)]
+    let mut found = vec![integrity(&ledger), order_of_time(&ledger)];
+    if ledger.database().is_read_only() {
+        let detail = format!("{} can be read, not written: no backtest can be kept there", path.display());
+        found.push(Finding::warning("ledger", detail, WRITABLE));
+    }
+    found
 }
 
 fn integrity(ledger: &Ledger) -> Finding {

@@ -43,6 +43,8 @@ pub struct Fetched {
     pub failed: Vec<(String, String)>,
     /// Those among `files` that the server can be asked about again.
     kept: Vec<PathBuf>,
+    /// The URL of each among `files`, without its secrets.
+    addresses: Vec<String>,
     folder: PathBuf,
     /// The person interrupted it; nothing is there then.
     pub interrupted: bool,
@@ -65,6 +67,12 @@ impl Fetched {
         if for_good || !self.kept.iter().any(|kept| kept == file) {
             self.remove(file);
         }
+    }
+
+    /// A text that names fetched files by where they came from, not by where they lie in the meantime.
+    pub fn by_address(&self, text: &str) -> String {
+        let named = self.files.iter().zip(&self.addresses);
+        named.fold(text.to_owned(), |text, (file, url)| text.replace(&*file.to_string_lossy(), url))
     }
 
     fn remove(&self, file: &Path) {
@@ -126,7 +134,7 @@ pub fn fetch(context: &Context, urls: &BTreeSet<&str>, args: &ImportArgs) -> Res
     }
     let failed = |error: &dyn std::fmt::Display| LabError::Data(error.to_string());
     let lines: Vec<Arc<Line>> = wanted.iter().map(|w| Arc::clone(&w.line)).collect();
-    let picture = Downloads::new(context.term, lines.clone());
+    let picture = Downloads::new(lines.clone());
     let (view, jobs, cancel) = (picture.clone(), jobs(&wanted, args), CancelToken::new());
     context.seen.add_section("fetch", move || view.view());
     let _visible = observe::serve(context.term, &context.seen);
@@ -147,6 +155,7 @@ pub fn fetch(context: &Context, urls: &BTreeSet<&str>, args: &ImportArgs) -> Res
                 context.term.note(&summary(&name(&path), &got));
                 fetched.kept.extend(got.kept.then(|| path.clone()));
                 fetched.files.push(path);
+                fetched.addresses.push(redact::text(&url));
             }
             Err(why) => {
                 // What can be continued stays, and so does its folder.

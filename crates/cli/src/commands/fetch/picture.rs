@@ -107,14 +107,13 @@ impl Follow for Line {
 /// All of them.
 #[derive(Clone)]
 pub struct Downloads {
-    term: Term,
     lines: Vec<Arc<Line>>,
     started: Instant,
 }
 
 impl Downloads {
-    pub fn new(term: Term, lines: Vec<Arc<Line>>) -> Self {
-        Self { term, lines, started: Instant::now() }
+    pub fn new(lines: Vec<Arc<Line>>) -> Self {
+        Self { lines, started: Instant::now() }
     }
 
     /// For those who look from outside.
@@ -137,13 +136,13 @@ impl Downloads {
 }
 
 impl Picture for Downloads {
-    fn lines(&self) -> Vec<String> {
+    fn lines(&self, term: Term) -> Vec<String> {
         let share = self.length().map(|length| self.bytes() as f64 / length.max(1) as f64);
-        let mut lines: Vec<String> = share.map(|share| bar(self.term, share)).into_iter().collect();
+        let mut lines: Vec<String> = share.map(|share| bar(term, share)).into_iter().collect();
         lines.push(self.line());
         let live = self.lines.iter().filter(|line| !line.over.load(Relaxed));
         let texts = live.take(LINES_MAX).map(|line| format!("  {}", line.text(self.rate(line.fresh()))));
-        lines.extend(texts.map(|text| cut(&printable(&text), self.term.width - 1).into_owned()));
+        lines.extend(texts.map(|text| cut(&printable(&text), term.width - 1).into_owned()));
         lines
     }
 
@@ -176,14 +175,14 @@ mod tests {
         let term =
             Term { color_out: false, color_err: false, live: true, quiet: false, width: 80, table: 80 };
         let files = ["a.csv", "b.csv"].map(|name| Arc::new(Line::new(term, name)));
-        let all = Downloads::new(term, files.to_vec());
+        let all = Downloads::new(files.to_vec());
         files[0].reached(1_000_000, Some(4_000_000));
         files[0].reached(3_000_000, Some(4_000_000));
         assert_eq!(files[0].fresh(), 2_000_000, "what was there before is not counted as speed");
         assert!(all.line().starts_with("fetching: 0 of 2 files · 3.0 MB · "), "{}", all.line());
-        assert_eq!(all.lines().len(), 3, "no bar while a length is not known");
+        assert_eq!(all.lines(term).len(), 3, "no bar while a length is not known");
         files[1].reached(0, Some(1_000_000));
-        assert_eq!(all.lines().len(), 4);
+        assert_eq!(all.lines(term).len(), 4);
         let cause = springtide_io::http::Cause::Timeout {
             what: "no answer",
             limit: std::time::Duration::from_secs(30),
@@ -191,11 +190,11 @@ mod tests {
         let (took, rest) = (std::time::Duration::from_secs(30), std::time::Duration::from_millis(100));
         let phase = springtide_io::http::Phase::Headers;
         files[1].again(&FailedOnce { attempt: 1, phase, cause: &cause, took, rest });
-        let line = all.lines().pop().unwrap_or_default();
+        let line = all.lines(term).pop().unwrap_or_default();
         assert!(line.contains("b.csv: 0.0 of 1.0 MB · attempt 1 failed after 30 s (headers: no"), "{line}");
         files[1].reached(10, Some(1_000_000));
         files[0].end();
-        assert!(all.lines().iter().all(|line| !line.contains("failed") && !line.contains("a.csv")));
+        assert!(all.lines(term).iter().all(|line| !line.contains("failed") && !line.contains("a.csv")));
         assert_eq!(all.view()[0]["over"], true);
     }
 }

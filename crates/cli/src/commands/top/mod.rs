@@ -7,7 +7,7 @@ use super::Context;
 use crate::{
     args::TopArgs,
     exit::{CommandResult, Ending},
-    observe::processes,
+    observe::{Answer, PATIENCE, ask_each},
 };
 use crossterm::{
     event::{self, Event, KeyCode, KeyEventKind, KeyModifiers},
@@ -18,6 +18,7 @@ use ratatui::{Terminal, backend::CrosstermBackend};
 use springtide_lab::LabError;
 use std::{
     io::{self, IsTerminal, Stdout, stdout},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -25,6 +26,11 @@ use std::{
 const EVERY_MIN: Duration = Duration::from_millis(100);
 /// Longest that the keys can set.
 const EVERY_MAX: Duration = Duration::from_secs(10);
+
+/// How often is looked for an answer.
+const GLANCE: Duration = Duration::from_millis(50);
+/// Shortest time that a process has to answer.
+const PATIENCE_MIN: Duration = Duration::from_millis(500);
 
 /// Draws until the person quits.
 pub fn run(_context: &Context, args: &TopArgs) -> CommandResult {
@@ -37,27 +43,66 @@ pub fn run(_context: &Context, args: &TopArgs) -> CommandResult {
     let mut screen = Fullscreen::enter().map_err(terminal_error)?;
     let mut model = Model::new(args.pid);
     model.every = args.every.max(EVERY_MIN);
+    let mut looker = Looker::start().map_err(|source| LabError::File { path: "asking".into(), source })?;
     loop {
-        if !model.paused {
-            model.look(&processes(), Instant::now());
+        screen.terminal.draw(|frame| screen::draw(frame, &model)).map_err(terminal_error)?;
+        let wait = looker.look(&mut model);
+        if !event::poll(wait).map_err(terminal_error)? {
+            continue;
         }
-        let next = Instant::now() + model.every;
-        loop {
-            screen.terminal.draw(|frame| screen::draw(frame, &model)).map_err(terminal_error)?;
-            let wait = next.saturating_duration_since(Instant::now());
-            if !event::poll(wait).map_err(terminal_error)? {
-                break;
-            }
-            match event::read().map_err(terminal_error)? {
-                Event::Key(key) if key.kind == KeyEventKind::Press => {
-                    let interrupt =
-                        key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
-                    if interrupt || !press(&mut model, key.code) {
-                        return Ok(Ending::Ok);
-                    }
+        match event::read().map_err(terminal_error)? {
+            Event::Key(key) if key.kind == KeyEventKind::Press => {
+                let interrupt =
+                    key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
+                if interrupt || !press(&mut model, key.code) {
+                    return Ok(Ending::Ok);
                 }
-                _ => {}
             }
+            _ => {}
+        }
+    }
+}
+
+/// Asks all processes from a thread of its own: keys do not wait for one that is slow to answer.
+struct Looker {
+    /// Each says how long a process may take.
+    asks: mpsc::Sender<Duration>,
+    answers: mpsc::Receiver<Vec<Answer>>,
+    /// Whether an answer is awaited.
+    asked: bool,
+    next: Instant,
+}
+
+impl Looker {
+    fn start() -> io::Result<Self> {
+        let (asks, asked) = mpsc::channel();
+        let (tell, answers) = mpsc::channel();
+        // It has nothing to finish: it ends with its channels, or with the process.
+        drop(std::thread::Builder::new().name("looker".into()).spawn(move || {
+            while let Ok(patience) = asked.recv()
+                && tell.send(ask_each(None, "state", patience)).is_ok()
+            {}
+        })?);
+        Ok(Self { asks, answers, asked: false, next: Instant::now() })
+    }
+
+    /// Takes what came, asks again when it is time; how long nothing is to be done here.
+    fn look(&mut self, model: &mut Model) -> Duration {
+        if let Ok(answers) = self.answers.try_recv() {
+            self.asked = false;
+            if !model.paused {
+                model.look(&answers, Instant::now());
+            }
+        }
+        if !self.asked && !model.paused && Instant::now() >= self.next {
+            // One that is silent holds up what the others say: no longer than need be. The thread ends only with this.
+            self.asked = self.asks.send(model.every.clamp(PATIENCE_MIN, PATIENCE)).is_ok();
+            self.next = Instant::now() + model.every;
+        }
+        match self.asked {
+            _ if model.paused => model.every,
+            true => GLANCE,
+            false => self.next.saturating_duration_since(Instant::now()).max(GLANCE),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What `tide top` knows: the last answer of the watched process, and what changed since the one before.
 
-use crate::{commands::tasks::State, observe::Process};
+use crate::{commands::tasks::State, observe::Answer};
 use springtide_runtime::observe::{ChannelView, ClassView, PoolView, RunningView};
 use std::{
     collections::BTreeMap,
@@ -90,7 +90,10 @@ pub struct Rates {
 #[derive(Debug)]
 pub struct Model {
     wanted: Option<u32>,
-    pub processes: Vec<Process>,
+    /// Those that are there, newest last.
+    pub processes: Vec<u32>,
+    /// Whether anything is known yet.
+    pub asked: bool,
     pub state: Option<State>,
     pub error: Option<String>,
     pub rates: Rates,
@@ -117,6 +120,7 @@ impl Model {
         Self {
             wanted: pid,
             processes: Vec::new(),
+            asked: false,
             state: None,
             error: None,
             rates: Rates::default(),
@@ -136,26 +140,29 @@ impl Model {
 
     /// Position of the watched process among all.
     pub fn position(&self) -> Option<usize> {
-        let watched = self.processes.iter().position(|p| Some(p.pid) == self.wanted);
+        let watched = self.processes.iter().position(|pid| Some(*pid) == self.wanted);
         watched.or(self.processes.len().checked_sub(1))
     }
 
-    /// Asks the watched process.
-    pub fn look(&mut self, processes: &[Process], now: Instant) {
-        self.processes = processes.to_vec();
-        let Some(process) = self.position().map(|at| self.processes[at].clone()) else {
+    /// Takes what all processes said to `state`. Of none in particular, the newest that answers is watched.
+    pub fn look(&mut self, answers: &[Answer], now: Instant) {
+        self.asked = true;
+        self.processes = answers.iter().map(|answer| answer.pid).collect();
+        if !self.processes.iter().any(|pid| Some(*pid) == self.wanted) {
+            self.wanted = answers.iter().rev().find(|answer| answer.said.is_ok()).map(|answer| answer.pid);
+        }
+        let Some(answer) = self.position().map(|at| &answers[at]) else {
             self.error = None;
             self.state = None;
             return;
         };
-        self.wanted = Some(process.pid);
-        let answer = process.ask("state").map_err(|e| e.to_string());
-        let state = answer.and_then(|text| {
-            serde_json::from_str(&text).map_err(|e| format!("answers in another form: {e}"))
-        });
-        match state {
+        match State::of(answer) {
             Ok(state) => self.take(state, now),
-            Err(error) => self.error = Some(error),
+            Err(why) => {
+                self.error = Some(format!("process {} {why}", answer.pid));
+                // What another one said is not shown for it.
+                self.state.take_if(|state| state.pid != answer.pid);
+            }
         }
     }
 
@@ -243,7 +250,7 @@ impl Model {
         let count = self.processes.len();
         if let Some(at) = self.position() {
             let next = (at as isize + by).rem_euclid(count as isize) as usize;
-            self.wanted = Some(self.processes[next].pid);
+            self.wanted = Some(self.processes[next]);
             self.first_row = 0;
         }
     }
@@ -354,5 +361,27 @@ pub mod tests {
         assert_eq!(model.slowest, [("Cross on X Fast=5".to_owned(), 12.5)]);
         model.scroll(5);
         assert_eq!(model.first_row, 0, "one task only");
+    }
+
+    #[test]
+    fn one_that_is_silent_hides_no_other() {
+        let said = |pid: u32| {
+            let text = serde_json::json!({"pid": pid, "about": "tide", "uptime_ms": 1, "pools": {}, "runtimes": [],
+                "permits": [], "limiters": [], "channels": [], "children": [], "sections": {}, "health": []});
+            Answer { pid, said: Ok(text.to_string()) }
+        };
+        let silent = |pid: u32| Answer { pid, said: Err("does not answer".into()) };
+        let mut model = Model::new(None);
+        model.look(&[said(7), silent(8)], Instant::now());
+        let watched = |model: &Model| model.state.as_ref().map(|state| state.pid);
+        assert_eq!((watched(&model), model.processes.len(), &model.error), (Some(7), 2, &None));
+        model.look(&[silent(7), said(8)], Instant::now());
+        assert_eq!(watched(&model), Some(7), "what it last said");
+        assert_eq!(model.error.as_deref(), Some("process 7 does not answer"));
+        model.step(1);
+        model.look(&[said(7), silent(8)], Instant::now());
+        assert_eq!((watched(&model), model.error.as_deref()), (None, Some("process 8 does not answer")));
+        model.look(&[], Instant::now());
+        assert_eq!((watched(&model), &model.error), (None, &None));
     }
 }

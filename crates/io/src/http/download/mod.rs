@@ -95,7 +95,7 @@ impl Client {
     /// still right, or where it is young enough; a small note (`NAME.kept.json`) beside the file says what it is.
     ///
     /// The size is limited only where [`Request::body_max`] says so, the time to six hours unless
-    /// [`Request::deadlines`] says otherwise. An attempt that got further than the one before does not count
+    /// [`Request::deadlines`] says otherwise. Attempts before one that got further than any of them do not count
     /// towards the number of attempts.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl Client {
             Ok(owned) => Arc::new(owned),
             Err(failed) => return Err(call.error(failed.phase, failed.cause, None)),
         };
-        let mut download = Download { owned, name, cache, kept: None, resumed_from: None };
+        let mut download = Download { owned, name, cache, kept: None, resumed_from: None, furthest: 0 };
         let mut attempts = 0;
         loop {
             let failed = match download.attempt(&mut call, &mut attempts).await {
@@ -172,6 +172,8 @@ struct Download {
     /// What an earlier call left, as long as it is what the server is asked about.
     kept: Option<Kept>,
     resumed_from: Option<u64>,
+    /// Length that any attempt of this call reached.
+    furthest: u64,
 }
 
 /// What an attempt came to.
@@ -264,8 +266,11 @@ impl Download {
         let validator = if opened.reader.is_packed() { None } else { validator(&opened.headers) };
         let note = Note { request: self.name.clone(), validator, length };
         let got = self.write(call, &mut opened, note, from).await;
-        // Further than before: the attempts are counted anew.
-        if opened.reader.handed() > 0 {
+        // Attempts are counted anew only from where none has been: a server that lets nothing be continued and breaks
+        // off each time would else be asked for ever.
+        let reached = from + opened.reader.handed();
+        if opened.reader.handed() > 0 && reached > self.furthest {
+            self.furthest = reached;
             call.progress();
         }
         if let Err(FailedAttempt {

@@ -19,6 +19,9 @@ use std::time::Duration;
 const DIM: Style = Style::new().fg(Color::DarkGray);
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
+/// Width below which bars are short.
+const NARROW: u16 = 90;
+
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, model: &Model) {
     let [head, body, foot] =
@@ -27,14 +30,21 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model) {
     header(frame, head, model);
     match &model.state {
         Some(state) => content(frame, body, model, state),
-        None => frame.render_widget(
-            Paragraph::new("No tide process is running; this looks again by itself.").style(DIM),
-            body,
-        ),
+        None => frame.render_widget(Paragraph::new(nothing(model)).style(DIM), body),
     }
     footer(frame, foot, model);
     if model.help {
         help(frame);
+    }
+}
+
+/// Why there is nothing to show.
+fn nothing(model: &Model) -> String {
+    match model.processes.len() {
+        _ if !model.asked => "Asking the tide processes that run.".into(),
+        0 => "No tide process is running; this looks again by itself.".into(),
+        1 => "The one tide process that is running does not answer; this asks again by itself.".into(),
+        n => format!("{n} tide processes are running; Tab goes to the next. This asks again by itself."),
     }
 }
 
@@ -106,7 +116,7 @@ fn right(text: impl Into<String>) -> Cell<'static> {
 
 /// A share as a bar, shorter on a narrow screen.
 fn bar(share: f64, screen: u16) -> String {
-    let length = if screen < 80 { 8 } else { 20 };
+    let length = if screen < NARROW { 8 } else { 20 };
     let filled = ((share * length as f64).round() as usize).min(length);
     format!("{}{} {:>3.0} %", "█".repeat(filled), "░".repeat(length - filled), share * 100.0)
 }
@@ -200,6 +210,8 @@ mod tests {
     #[test]
     fn everything_is_on_the_screen_however_small() {
         let mut model = Model::new(None);
+        assert!(text(80, 24, &model).contains("Asking"));
+        model.look(&[], std::time::Instant::now());
         assert!(text(80, 24, &model).contains("No tide process is running"));
         model.state = Some(super::super::model::tests::state(1_500, 1.0));
         let full = text(120, 40, &model);
@@ -228,6 +240,13 @@ mod tests {
         let small = text(70, 16, &model);
         for want in ["cpu standard", "1,234", "cpu 0", "cpu 1", "Cross on X Fast=5", "ledger ok for"] {
             assert!(small.contains(want), "{want} is missing:\n{small}");
+        }
+        // Where there is no room for all numbers, some are whole.
+        model.state = Some(super::super::model::tests::state(12_345_678, 1.0));
+        for width in [45, 60, 70, 80, 90, 100] {
+            let narrow = text(width, 16, &model);
+            let row = narrow.lines().find(|line| line.contains("cpu standard")).unwrap_or_default();
+            assert!(row.contains(" 1,234 ") && row.contains(" 12,345,678 "), "{width}:\n{narrow}");
         }
         model.help = true;
         let helped = text(70, 16, &model);

@@ -1,6 +1,6 @@
 //! The first view: queues, workers, what runs, and what is wrong.
 
-use super::{BOLD, DIM, bar, heads, right, time, titled};
+use super::{BOLD, DIM, NARROW, bar, right, time, titled};
 use crate::{
     commands::{tasks::State, top::model::Model},
     output::{group, si},
@@ -17,9 +17,7 @@ use springtide_runtime::observe::{ClassView, Condition};
 use std::time::Duration;
 
 /// Width from which times of tasks are shown, too.
-const WIDE: u16 = 100;
-/// Width below which bars are short.
-const NARROW: u16 = 80;
+const WIDE: u16 = 112;
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
     let workers: usize = state.all.pools.values().map(|p| p.workers.len()).sum();
@@ -73,8 +71,59 @@ impl Parts {
     }
 }
 
+/// The columns of a table that have room; a number that is cut would be another number.
+struct Columns {
+    widths: Vec<u16>,
+    kept: Vec<usize>,
+}
+
+impl Columns {
+    /// Those of `widths` that fit into `room`: as long as they do not, the next of `dispensable` goes.
+    fn of(widths: &[u16], dispensable: &[usize], room: u16) -> Self {
+        let mut kept: Vec<usize> = (0..widths.len()).collect();
+        for column in dispensable {
+            let needed: u16 = kept.iter().map(|k| widths[*k] + 1).sum();
+            if needed <= room + 1 {
+                break;
+            }
+            kept.retain(|k| k != column);
+        }
+        Self { widths: widths.to_vec(), kept }
+    }
+
+    fn row(&self, cells: impl IntoIterator<Item = Cell<'static>>) -> Row<'static> {
+        Row::new(cells.into_iter().enumerate().filter(|(k, _)| self.kept.contains(k)).map(|(_, cell)| cell))
+    }
+
+    /// What is left over belongs to the last column of all.
+    fn constraints(&self) -> Vec<Constraint> {
+        let last = self.widths.len() - 1;
+        let one = |&k: &usize| match self.widths[k] {
+            width if k == last => Constraint::Min(width),
+            width => Constraint::Length(width),
+        };
+        self.kept.iter().map(one).collect()
+    }
+
+    fn table(&self, rows: Vec<Row<'static>>, head: Row<'static>, title: impl Into<String>) -> Table<'static> {
+        Table::new(rows, self.constraints()).header(head.style(DIM)).block(titled(title))
+    }
+}
+
+/// A number in full where there is room, else in short.
+fn whole_or_short(n: u64, room: u16) -> String {
+    let whole = group(n as f64, 0);
+    if whole.len() <= usize::from(room) { whole } else { si(n as f64) }
+}
+
 fn queues(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State, only_in_use: bool) {
-    let wide = area.width >= WIDE;
+    let widths: &[u16] = match area.width {
+        WIDE.. => &[16, 10, 10, 12, 8, 10, 10, 28],
+        NARROW.. => &[16, 10, 10, 12, 8, 0, 0, 28],
+        _ => &[14, 8, 8, 11, 7, 0, 0, 16],
+    };
+    let times: &[usize] = if area.width < WIDE { &[5, 6] } else { &[] };
+    let columns = Columns::of(widths, &[times, &[7, 2, 4, 3]].concat(), area.width);
     let mut rows = Vec::new();
     for (name, pool) in &state.all.pools {
         for (k, class) in pool.classes.iter().enumerate() {
@@ -82,42 +131,37 @@ fn queues(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State, only_
                 continue;
             }
             let bad = class.failed + class.timed_out;
-            let number = |n: u64| right(group(n as f64, 0));
-            let mut cells = vec![
+            let number = |n: u64, column: usize| right(whole_or_short(n, widths[column]));
+            let quantile = |ms: Option<f64>| right(ms.map_or("–".into(), time));
+            let share = model.rates.shares.get(name).map_or(0.0, |s| s[k]);
+            rows.push(columns.row([
                 Cell::new(format!("{name} {}", class.name)),
-                number(class.queued),
+                number(class.queued, 1),
                 right(format!("{}/s", si(model.rates.ended.get(name).map_or(0.0, |e| e[k])))),
-                number(class.done),
-                number(bad).style(if bad > 0 { Style::new().fg(Color::Red) } else { Style::new() }),
-            ];
-            if wide {
-                cells.extend([class.p50_ms, class.p99_ms].map(|ms| right(ms.map_or("–".into(), time))));
-            }
-            cells.push(Cell::new(format!(
-                "  {}",
-                bar(model.rates.shares.get(name).map_or(0.0, |s| s[k]), area.width)
-            )));
-            rows.push(Row::new(cells));
+                number(class.done, 3),
+                number(bad, 4).style(if bad > 0 { Style::new().fg(Color::Red) } else { Style::new() }),
+                quantile(class.p50_ms),
+                quantile(class.p99_ms),
+                Cell::new(format!("  {}", bar(share, area.width))),
+            ]));
         }
     }
-    let mut head = vec![Cell::new("class"), right("queued"), right("ended"), right("done"), right("failed")];
-    let mut widths =
-        if area.width < NARROW { [14, 8, 8, 11, 7].to_vec() } else { [16, 10, 10, 12, 8].to_vec() };
-    if wide {
-        head.extend([right("p50 ≤"), right("p99 ≤")]);
-        widths.extend([10, 10]);
-    }
-    head.push(Cell::new("  share of worker time"));
-    let widths = widths
-        .into_iter()
-        .map(Constraint::Length)
-        .chain([Constraint::Min(if area.width < NARROW { 15 } else { 28 })]);
-    let table = Table::new(rows, widths).header(Row::new(head).style(DIM)).block(titled("Queues"));
-    frame.render_widget(table, area);
+    let head = columns.row([
+        Cell::new("class"),
+        right("queued"),
+        right("ended"),
+        right("done"),
+        right("failed"),
+        right("p50 ≤"),
+        right("p99 ≤"),
+        Cell::new("  share of worker time"),
+    ]);
+    frame.render_widget(columns.table(rows, head, "Queues"), area);
 }
 
 fn worker_table(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State) {
     let room = usize::from(area.height.saturating_sub(HEAD));
+    let columns = Columns::of(&[14, if area.width < NARROW { 17 } else { 26 }, 9, 10], &[2, 1], area.width);
     let mut rows = Vec::new();
     for (name, pool) in &state.all.pools {
         for worker in &pool.workers {
@@ -129,7 +173,7 @@ fn worker_table(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State)
                     None => task.label.clone(),
                 },
             );
-            rows.push(Row::new([
+            rows.push(columns.row([
                 Cell::new(match worker.reactor {
                     true => format!("{name} reactor"),
                     false => format!("{name} {}", worker.worker),
@@ -140,29 +184,23 @@ fn worker_table(frame: &mut Frame<'_>, area: Rect, model: &Model, state: &State)
             ]));
         }
     }
-    let widths = [
-        Constraint::Length(14),
-        Constraint::Length(if area.width < NARROW { 17 } else { 26 }),
-        Constraint::Length(9),
-        Constraint::Min(10),
-    ];
-    let head =
-        Row::new([Cell::new("worker"), Cell::new("busy"), right("stolen"), Cell::new("  runs")]).style(DIM);
+    let head = columns.row([Cell::new("worker"), Cell::new("busy"), right("stolen"), Cell::new("  runs")]);
     let title = match rows.len() {
         all if all > room => format!("Workers: {room} of {all}, for want of room"),
         _ => "Workers".into(),
     };
-    frame.render_widget(Table::new(rows, widths).header(head).block(titled(title)), area);
+    frame.render_widget(columns.table(rows, head, title), area);
 }
 
 fn tasks(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let all = model.tasks();
     let title = format!("Running tasks: {} ({})", all.len(), model.sort.as_str());
+    let columns = Columns::of(&[10, 11, 8, 12, 20], &[2, 1, 3], area.width);
     let first = model.first_row.min(all.len().saturating_sub(1));
     let rows = all.iter().skip(first).map(|row| {
         let late = row.task.overdue_ms.map_or(String::new(), |ms| format!(" +{}", time(ms)));
         let state = row.task.stopping.clone().unwrap_or_default();
-        Row::new([
+        columns.row([
             right(time(row.task.elapsed_ms)),
             Cell::new(format!("  {}", row.task.class)),
             Cell::new(format!("{} {}", row.pool, row.worker)),
@@ -170,11 +208,8 @@ fn tasks(frame: &mut Frame<'_>, area: Rect, model: &Model) {
             Cell::new(row.task.label.clone()),
         ])
     });
-    let widths = [10, 11, 8, 12].map(Constraint::Length).into_iter().chain([Constraint::Min(20)]);
-    let table = Table::new(rows, widths)
-        .header(heads(["       for", "  class", "worker", "", "task"]))
-        .block(titled(title));
-    frame.render_widget(table, area);
+    let head = columns.row(["       for", "  class", "worker", "", "task"].map(Cell::new));
+    frame.render_widget(columns.table(rows.collect(), head, title), area);
 }
 
 fn rest(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>) {
@@ -248,6 +283,19 @@ pub fn health(state: &State) -> Vec<Line<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_go_before_a_number_is_cut() {
+        let kept = |room| Columns::of(&[14, 8, 8, 16], &[3, 1], room).kept;
+        assert_eq!(kept(49), [0, 1, 2, 3]);
+        assert_eq!(kept(48), [0, 1, 2]);
+        assert_eq!(kept(31), [0, 2]);
+        assert_eq!(kept(0), [0, 2], "what cannot be done without stays");
+        assert_eq!(
+            (whole_or_short(1_234_567, 9), whole_or_short(1_234_567, 8)),
+            ("1,234,567".into(), "1.2 M".into())
+        );
+    }
 
     #[test]
     fn classes_in_use_and_workers_have_their_lines_first() {
