@@ -129,7 +129,7 @@ impl Python {
                 .map_err(|source| LabError::File { path: folder.clone(), source })?;
         }
         engines.iter().chain(&verify).try_for_each(|e| e.workers.warm_up(workers)).map_err(usage)?;
-        Ok(PythonLab { engines, verify, plots: args.plots.clone() })
+        Ok(PythonLab::new(engines, verify, args.plots.clone()))
     }
 
     /// The warning that goes with its sandbox.
@@ -150,7 +150,7 @@ pub fn again(
     // One lab after another: what became of an earlier one says nothing about this process.
     let python = Python::find_or(&args, &Health::default(), &elsewhere)?;
     let engine = python.engine(&facts.engine, &rules.name, &[])?;
-    Ok(PythonLab { engines: vec![engine], verify: Vec::new(), plots: None })
+    Ok(PythonLab::new(vec![engine], Vec::new(), None))
 }
 
 /// The part of a version whose releases have the same rules.

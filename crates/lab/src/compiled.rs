@@ -111,15 +111,13 @@ impl CompiledStrategy {
                 Some(Err(fault)) => return Self::no_script(source, fault),
                 None => return Self::broken(source, "internal", "it was not checked".into()),
             };
-            match PythonScript::new(shape, &source) {
-                Ok(script) => Self {
-                    name: source.stem(),
-                    source,
-                    code: Some(Code::Python(Arc::new(script))),
-                    diagnostics: Vec::new(),
-                    fault: None,
-                },
-                Err(error) => Self::broken(source, "files", error.to_string()),
+            let script = python.script(shape, &source);
+            Self {
+                name: source.stem(),
+                source,
+                diagnostics: script.warnings(),
+                code: Some(Code::Python(Arc::new(script))),
+                fault: None,
             }
         };
         sources.into_iter().map(one).collect()

@@ -90,7 +90,7 @@ impl RunSpec<'_> {
 
     fn id_with(&self, others: &[OtherUse]) -> RunId {
         if self.strategy.python().is_some() {
-            return python::id(self, 0);
+            return python::id(self, 0, &python::Reads::new());
         }
         let account = serde_json::to_string(&self.account()).unwrap_or_default();
         let rules = serde_json::to_string(self.rules).unwrap_or_default();

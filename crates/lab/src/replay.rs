@@ -46,6 +46,9 @@ pub fn run(
     let kind = if lab.is_some() { StrategyKind::Python } else { StrategyKind::Pine };
     let source = StrategySource::from_text(Path::new(&record.source), kind, text);
     let strategy = CompiledStrategy::new(source, lab.as_ref());
+    if let (Some(facts), Some(lab), Some(script)) = (&record.python, &lab, strategy.python()) {
+        lab.still_has(script, &facts.files)?;
+    }
     let data = data(record, store, cache)?;
     let overrides = match &record.python {
         Some(facts) => facts.overrides.clone(),

@@ -55,9 +55,14 @@ impl BarsImage {
 /// # Errors
 /// When the system has no memory to give.
 pub fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    sealed_parts(&[bytes])
+}
+
+/// The same of several parts, one after the other.
+pub(crate) fn sealed_parts(parts: &[&[u8]]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = File::from(rustix::fs::memfd_create(c"tide", flags)?);
-    file.write_all(bytes)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     rustix::fs::fcntl_add_seals(&file, seals)?;
     rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;

@@ -30,7 +30,7 @@ pub use environment::{Environment, EnvironmentError, Need, Package};
 pub use log::{Bounded, Log};
 pub use message::{FailedRun, Fault, Frame, Hint, OpenPosition, ScriptEnd, ScriptRun, ScriptTrade, Shape};
 pub use pool::{Workers, WorkersConfig};
-pub use request::{Engine, RunLimits, ScriptAccount, ScriptRequest, Work};
+pub use request::{Beside, Engine, RunLimits, ScriptAccount, ScriptRequest, Work};
 pub use stats::Stats;
 pub use wire::Message;
 pub use worker::{Ended, Finish, Ready, Worker, WorkerError};

@@ -19,6 +19,8 @@ pub struct Shape {
     pub fenced: bool,
     /// Tables that it names.
     pub files: Vec<String>,
+    /// Modules that its import statements may mean, without those of the standard library.
+    pub imports: Vec<String>,
 }
 
 /// Advice on a known class of error.

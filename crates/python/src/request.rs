@@ -1,10 +1,17 @@
 //! What is asked of a worker.
 
-use crate::BarsImage;
+use crate::{BarsImage, bars::sealed_parts};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use springtide_domain::Params;
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Which library answers to `import backtesting`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +38,23 @@ pub struct ScriptAccount {
     pub spread: Option<f64>,
 }
 
+/// What lies beside a script, by the names that files have from its folder on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Beside {
+    /// What is in the files that it is given.
+    pub files: BTreeMap<String, Arc<[u8]>>,
+    /// Texts of the modules that it can import.
+    pub modules: BTreeMap<String, Arc<str>>,
+    /// Files that it may ask for: see [`Message::Needs`](crate::Message::Needs).
+    pub listed: Arc<BTreeSet<String>>,
+    /// There may be more than those.
+    pub is_list_cut: bool,
+    /// Files that there are and that it cannot have, with what to tell whoever reads them.
+    pub withheld: BTreeMap<String, String>,
+    /// Files that there are not, however much they look as if they were.
+    pub absent: BTreeSet<String>,
+}
+
 /// A script to run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScriptRequest {
@@ -42,8 +66,8 @@ pub struct ScriptRequest {
     pub params: Params,
     /// Its account.
     pub account: ScriptAccount,
-    /// Texts of files that it names and that there are.
-    pub files: BTreeMap<String, String>,
+    /// Its files and modules.
+    pub beside: Beside,
     /// Whether `plot()` leaves a page.
     pub plots: bool,
     /// Of a module, how many of its strategies are not run: they were, in a process that did not come to its end.
@@ -55,6 +79,8 @@ pub struct ScriptRequest {
 pub enum Work {
     /// Says of scripts what they are; runs none.
     Check(Vec<(String, String)>),
+    /// Says of modules that scripts import what they import themselves; runs none.
+    Imports(Vec<(String, String)>),
     /// Runs one.
     Run(Box<ScriptRequest>),
 }
@@ -64,6 +90,7 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Check(scripts) => write!(f, "a look at {} scripts", scripts.len()),
+            Self::Imports(modules) => write!(f, "a look at {} modules", modules.len()),
             Self::Run(script) => write!(f, "run {}", script.path),
         }
     }
@@ -75,20 +102,36 @@ impl Work {
         matches!(self, Self::Run(script) if script.text.contains("read_csv"))
     }
 
-    pub(crate) fn json(&self) -> Value {
+    /// As a worker takes it: the length of a head, the head in JSON, the bytes of files as they are.
+    pub(crate) fn sealed(&self) -> io::Result<OwnedFd> {
+        let head = self.head().to_string();
+        let length = (head.len() as u64).to_le_bytes();
+        let mut parts = vec![&length[..], head.as_bytes()];
+        if let Self::Run(script) = self {
+            parts.extend(script.beside.files.values().map(|body| &body[..]));
+        }
+        sealed_parts(&parts)
+    }
+
+    fn head(&self) -> Value {
+        let texts = |list: &[(String, String)]| -> Vec<Value> {
+            list.iter().map(|(path, text)| json!({ "path": path, "text": text })).collect()
+        };
         match self {
-            Self::Check(scripts) => {
-                let list: Vec<Value> =
-                    scripts.iter().map(|(path, text)| json!({ "path": path, "text": text })).collect();
-                json!({ "do": "check", "scripts": list })
-            }
+            Self::Check(scripts) => json!({ "do": "check", "scripts": texts(scripts) }),
+            Self::Imports(modules) => json!({ "do": "imports", "modules": texts(modules) }),
             Self::Run(script) => json!({
                 "do": "run",
                 "path": script.path,
                 "text": script.text,
                 "params": script.params,
                 "account": script.account,
-                "files": script.files,
+                "files": script.beside.files.iter().map(|(name, body)| json!([name, body.len()])).collect::<Vec<_>>(),
+                "modules": script.beside.modules.iter().map(|(name, text)| (name, &**text)).collect::<BTreeMap<_, _>>(),
+                "listed": &*script.beside.listed,
+                "is_list_cut": script.beside.is_list_cut,
+                "withheld": script.beside.withheld,
+                "absent": script.beside.absent,
                 "plots": script.plots,
                 "skip": script.skip,
             }),

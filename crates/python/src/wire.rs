@@ -40,6 +40,13 @@ pub enum Message {
     Plot(usize, Vec<u8>),
     /// A script's shape or why it has none.
     Shape(Result<Shape, Box<Fault>>),
+    /// Modules that a module may import, or why it is none.
+    Imports(Result<Vec<String>, Box<Fault>>),
+    /// The script reads, or imports, this file of those beside it.
+    Reads(String),
+    /// The script asks for a file beside it that it was not given. Nothing comes after it; the run is to be made again
+    /// with that file.
+    Needs(String),
     /// The last one.
     End(Box<ScriptEnd>),
 }
@@ -99,6 +106,16 @@ enum Head {
         #[serde(flatten)]
         shape: Value,
     },
+    Imports {
+        fault: Option<Box<Fault>>,
+        names: Vec<String>,
+    },
+    Reads {
+        file: String,
+    },
+    Needs {
+        file: String,
+    },
     End(ScriptEnd),
 }
 
@@ -134,6 +151,10 @@ fn decode(head: &[u8], blob: &[u8]) -> Result<Message, String> {
         Head::Shape { fault: None, shape } => {
             Message::Shape(Ok(serde_json::from_value(shape).map_err(|e| format!("a shape: {e}"))?))
         }
+        Head::Imports { fault: Some(fault), .. } => Message::Imports(Err(fault)),
+        Head::Imports { fault: None, names } => Message::Imports(Ok(names)),
+        Head::Reads { file } => Message::Reads(file),
+        Head::Needs { file } => Message::Needs(file),
         Head::End(end) => Message::End(Box::new(end)),
     })
 }

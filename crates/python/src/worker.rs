@@ -2,7 +2,6 @@
 
 use crate::{
     BarsImage, Engine, Environment, RunLimits, Work,
-    bars::sealed,
     log::{Bounded, Log},
     message::{Fault, Hint},
     request::WORKER_BYTES,
@@ -33,9 +32,10 @@ use std::{
 };
 
 /// The Python sources by module name.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 9] = [
     ("tide_shape", include_str!("py/shape.py")),
     ("tide_faults", include_str!("py/faults.py")),
+    ("tide_files", include_str!("py/files.py")),
     ("tide_idle", include_str!("py/idle.py")),
     ("tide_data", include_str!("py/data.py")),
     ("tide_record", include_str!("py/record.py")),
@@ -278,7 +278,7 @@ impl Worker {
             self.give(data)?;
         }
         self.runs += 1;
-        let request = sealed(work.json().to_string().as_bytes())?;
+        let request = work.sealed()?;
         let [results, out, err] = [pipe()?, pipe()?, pipe()?];
         // A run's equity should go out in one piece; where it cannot, in several.
         let _ = rustix::pipe::fcntl_setpipe_size(&results.1, 1 << 20);

@@ -2,6 +2,7 @@
 //! backtesting; without one these tests skip, and say so.
 #![cfg(target_os = "linux")]
 
+mod beside;
 mod ends;
 mod setting;
 mod shown;

@@ -1,11 +1,18 @@
 //! A batch's runs as tasks for the pool, made when they are asked for, without those that the ledger has already.
 
 use super::{Batch, Market, OnOutput, Plan, Task, failed_pair, order};
-use crate::{compiled::CompiledStrategy, ledger::RunRecord, python};
+use crate::{
+    LabError,
+    compiled::CompiledStrategy,
+    ledger::RunRecord,
+    python::{self, Reads},
+    strategy::StrategySource,
+};
 use springtide_domain::RunId;
 use springtide_runtime::TaskCtx;
 use std::{
     collections::{HashMap, VecDeque},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -25,7 +32,9 @@ pub(super) struct Jobs<'a> {
     point: u64,
     points: u64,
     /// When resuming: the next runs, and those of them that are finished.
-    ahead: VecDeque<(RunId, Task)>,
+    ahead: VecDeque<(Vec<RunId>, Task)>,
+    /// When resuming: what runs of scripts, by the places of these, have read that still is as it was.
+    read: HashMap<PathBuf, Vec<Reads>>,
     finished: HashMap<RunId, RunRecord>,
     index: u64,
 }
@@ -36,6 +45,11 @@ impl<'a> Jobs<'a> {
             batch.fail(error);
             Vec::new()
         });
+        let read = if batch.options.resume { read(plan, batch) } else { Ok(HashMap::new()) };
+        let read = read.unwrap_or_else(|error| {
+            batch.fail(error);
+            HashMap::new()
+        });
         let mut jobs = Self {
             plan,
             batch,
@@ -45,6 +59,7 @@ impl<'a> Jobs<'a> {
             point: 0,
             points: 0,
             ahead: VecDeque::new(),
+            read,
             finished: HashMap::new(),
             index: 0,
         };
@@ -141,9 +156,10 @@ impl<'a> Jobs<'a> {
             if self.ahead.is_empty() {
                 self.look_ahead();
             }
-            let (id, task) = self.ahead.pop_front()?;
+            let (ids, task) = self.ahead.pop_front()?;
             // Copies of a strategy have one id: what is found stays for the next of them.
-            let Some(first) = self.finished.get(&id).cloned() else { return Some(task) };
+            let found = ids.iter().find_map(|id| self.finished.get(id)).cloned();
+            let Some(first) = found else { return Some(task) };
             match self.others(&task, &first) {
                 Some(others) => self.batch.reuse(&first, &others),
                 // Something of the script's runs is lost: all are made again.
@@ -154,11 +170,11 @@ impl<'a> Jobs<'a> {
 
     /// The further runs of a script whose first one is recorded; none unless all are.
     fn others(&self, task: &Task, first: &RunRecord) -> Option<Vec<RunRecord>> {
-        let runs = first.python.as_ref().map_or(1, |facts| facts.runs);
-        if runs < 2 {
+        let Some(facts) = first.python.as_ref().filter(|facts| facts.runs > 1) else {
             return Some(Vec::new());
-        }
-        let ids: Vec<RunId> = (1..runs).map(|number| python::id(&task.spec(), number)).collect();
+        };
+        let id = |number| python::id(&task.spec(), number, &facts.files);
+        let ids: Vec<RunId> = (1..facts.runs).map(id).collect();
         match self.batch.ledger.finished_among(&ids.iter().collect::<Vec<_>>()) {
             Ok(mut found) => ids.iter().map(|id| found.remove(id)).collect(),
             Err(error) => {
@@ -168,18 +184,40 @@ impl<'a> Jobs<'a> {
         }
     }
 
+    /// What the run's identity can be: of a script, that of one that has read no file, or what earlier ones have.
+    fn ids(&self, task: &Task) -> Vec<RunId> {
+        let spec = task.spec();
+        let read = self.read.get(&task.strategy.source.path).into_iter().flatten();
+        std::iter::once(spec.id()).chain(read.map(|reads| python::id(&spec, 0, reads))).collect()
+    }
+
     /// Draws the next runs and asks the ledger once for all of them.
     fn look_ahead(&mut self) {
         while self.ahead.len() < LOOKUP {
             let Some(task) = self.draw() else { break };
-            self.ahead.push_back((task.spec().id(), task));
+            self.ahead.push_back((self.ids(&task), task));
         }
-        let ids: Vec<&RunId> = self.ahead.iter().map(|(id, _)| id).collect();
+        let ids: Vec<&RunId> = self.ahead.iter().flat_map(|(ids, _)| ids).collect();
         match self.batch.ledger.finished_among(&ids) {
             Ok(found) => self.finished = found,
             Err(error) => self.batch.fail(error),
         }
     }
+}
+
+/// What finished runs of the plan's scripts have read of the files beside them, where all of it still is as it was.
+fn read(plan: &Plan, batch: &Batch<'_>) -> Result<HashMap<PathBuf, Vec<Reads>>, LabError> {
+    let Some(lab) = &plan.python else { return Ok(HashMap::new()) };
+    let scripts = || plan.strategies.iter().filter_map(|(s, _)| Some((&s.source, s.python()?)));
+    let known = batch.ledger.files_read(scripts().map(|(source, _)| source.hash))?;
+    let still = |source: &StrategySource, script| {
+        let sets = known.get(&source.hash.to_string())?.iter();
+        Some((
+            source.path.clone(),
+            sets.filter(|reads| lab.still_has(script, reads).is_ok()).cloned().collect(),
+        ))
+    };
+    Ok(scripts().filter_map(|(source, script)| still(source, script)).collect())
 }
 
 pub(super) type Body = Box<dyn FnOnce(&TaskCtx<'_>) -> Vec<RunRecord> + Send>;

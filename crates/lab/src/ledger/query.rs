@@ -4,6 +4,7 @@ use super::{JobRow, Ledger, RunRecord};
 use crate::{
     LabError,
     filter::{Bind, SqlExpr, field_sql, input_path, unknown_field},
+    python::Reads,
 };
 use springtide_domain::{ContentHash, RunId, RunStatus};
 use springtide_io::db::sqlx::{
@@ -115,6 +116,33 @@ impl Ledger {
             known.0.entry(script).or_default().push(one);
         }
         Ok(known)
+    }
+
+    /// What runs of these scripts have read of the files beside them, each combination once, by the scripts' hashes.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn files_read(
+        &self,
+        scripts: impl Iterator<Item = ContentHash>,
+    ) -> Result<HashMap<String, Vec<Reads>>, LabError> {
+        let hashes: Vec<String> = scripts.map(|hash| hash.to_string()).collect();
+        let list = serde_json::to_string(&hashes).unwrap_or_default();
+        let rows: Vec<(String, String)> = self.db.read(async |c| {
+            sqlx::query_as(
+                "SELECT DISTINCT strategy_hash, json_extract(python, '$.files') FROM runs \
+                 WHERE strategy_hash IN (SELECT value FROM json_each(?)) \
+                 AND json_extract(python, '$.files') != '{}'",
+            )
+            .bind(&list)
+            .fetch_all(c)
+            .await
+        })?;
+        let mut read: HashMap<String, Vec<Reads>> = HashMap::new();
+        for (script, files) in rows {
+            read.entry(script).or_default().push(parse("python", &files)?);
+        }
+        Ok(read)
     }
 
     /// The leaderboard, best first.

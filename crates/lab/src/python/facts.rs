@@ -1,5 +1,6 @@
 //! What the ledger keeps of a Python run besides what all runs have.
 
+use super::Reads;
 use crate::execute::AccountOverrides;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,6 +45,9 @@ pub struct PythonFacts {
     /// Which bars it ran on.
     #[serde(default)]
     pub bars: BarsOf,
+    /// Hashes of the files beside the script that it read, and of the modules that it imported.
+    #[serde(default)]
+    pub files: Reads,
     /// Why it took no trade, where it took none.
     #[serde(default)]
     pub no_trade: Option<String>,

@@ -2,9 +2,11 @@
 
 mod convert;
 mod facts;
+mod files;
 mod told;
 
 pub use facts::{BarsOf, Interpreter, PythonFacts};
+pub use files::Reads;
 
 use crate::{
     LabError,
@@ -13,22 +15,20 @@ use crate::{
     ledger::RunRecord,
     strategy::StrategySource,
 };
+use files::{Imported, Neighbours, Shelves};
 use springtide_domain::{ContentHash, Diagnostic, ParamValue, RunId, RunStatus, Severity, Span};
 use springtide_engine::{Commission, Rules, Slippage, backtesting_py::Rules as Version};
 use springtide_pine::ir::{Input, InputKind};
 use springtide_python::{
-    Fault, Log, Message, RunLimits, ScriptAccount, ScriptRequest, ScriptRun, Shape, Work, Workers,
+    Beside, Fault, Log, Message, RunLimits, ScriptAccount, ScriptRequest, ScriptRun, Shape, Work, Workers,
 };
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 use told::{Failure, Telling, Told};
 
-/// Files that a script names and that lie beside it: together at most this long.
-const FILES_MAX_BYTES: u64 = 64 << 20;
 /// Runs of one script that are recorded.
 const RUNS_MAX: usize = 1_000;
 /// Scripts that one process looks at.
@@ -41,8 +41,8 @@ pub struct PythonScript {
     pub shape: Shape,
     /// Attributes of its strategies, for `--set` and `--sweep`.
     pub inputs: Vec<Input>,
-    /// Texts of the files that it names and that lie beside it.
-    pub files: BTreeMap<String, String>,
+    /// What lies beside it.
+    neighbours: Arc<Neighbours>,
 }
 
 /// One of the libraries that can answer to `import backtesting`.
@@ -69,6 +69,7 @@ pub struct PythonLab {
     pub verify: Vec<PythonEngine>,
     /// Where pages of `plot()` go.
     pub plots: Option<PathBuf>,
+    shelves: Shelves,
 }
 
 /// One `Backtest.run` of a script, or the failure of a script that has none.
@@ -88,6 +89,40 @@ fn with_rules<'e>(engines: &'e [PythonEngine], name: &str) -> Option<&'e PythonE
 }
 
 impl PythonLab {
+    /// One that has looked at nothing yet; see its fields.
+    pub fn new(engines: Vec<PythonEngine>, verify: Vec<PythonEngine>, plots: Option<PathBuf>) -> Self {
+        Self { engines, verify, plots, shelves: Shelves::default() }
+    }
+
+    /// A checked script with what lies beside it.
+    pub fn script(&self, shape: Shape, source: &StrategySource) -> PythonScript {
+        let inputs = shape.params.iter().map(|(name, value)| input(name, value)).collect();
+        let neighbours = Neighbours::of(source, &shape, &self.shelves, &|modules| self.imports(modules));
+        PythonScript { shape, inputs, neighbours: Arc::new(neighbours) }
+    }
+
+    /// What modules beside scripts import; nothing is known of those that are too much for the process that looks.
+    fn imports(&self, modules: &[(String, String)]) -> Vec<Imported> {
+        let mut all = Vec::new();
+        let mut sink = |message| {
+            if let Message::Imports(told) = message {
+                all.push(told.map_err(|fault: Box<Fault>| fault.line_text()));
+            }
+        };
+        let work = Work::Imports(modules.to_vec());
+        // What became of the process is told where the script is run that imports them.
+        let _ = self.engines[0].workers.run(&work, None, &RunLimits::default(), &|| false, &mut sink);
+        all
+    }
+
+    /// That the files which a run has read are there and as they were.
+    ///
+    /// # Errors
+    /// Names the first that is gone or has changed.
+    pub fn still_has(&self, script: &PythonScript, reads: &Reads) -> Result<(), LabError> {
+        script.neighbours.still_has(reads, &self.shelves)
+    }
+
     /// The rules that every strategy runs under, as records have them.
     pub fn rules(&self) -> Vec<Arc<Rules>> {
         let named = self.engines.iter().filter_map(|engine| Rules::of_library(engine.rules.name));
@@ -140,7 +175,7 @@ impl PythonLab {
         script: &PythonScript,
         wall: Duration,
         stop: &dyn Fn() -> bool,
-    ) -> Result<Told, String> {
+    ) -> Result<(Told, Reads), String> {
         let engine =
             engine.ok_or_else(|| format!("no library here follows the rules {}", spec.rules.name))?;
         let account = script_account(spec, &engine.rules)?;
@@ -149,13 +184,15 @@ impl PythonLab {
             text: spec.strategy.source.text.clone(),
             params: spec.params.clone(),
             account,
-            files: script.files.clone(),
+            beside: Beside::default(),
             plots: self.plots.is_some(),
             skip: 0,
         };
         let image = spec.data.image().map_err(|e| format!("the bars cannot be shared: {e}"))?;
         let mut all: Option<Told> = None;
+        let (mut giving, mut read) = (script.neighbours.first(), Reads::new());
         loop {
+            request.beside = giving.beside(&self.shelves);
             let mut telling = Telling::default();
             let work = Work::Run(Box::new(request.clone()));
             let ended = engine
@@ -166,6 +203,13 @@ impl PythonLab {
                 .map_err(|error| error.to_string())?;
             spec.data.bars.check()?;
             let told = telling.over(ended);
+            // What it has told by then is told again, by a process that has the file.
+            if let Some(name) = &told.needs
+                && giving.add(name, &self.shelves)
+            {
+                continue;
+            }
+            read.extend(giving.hashes(&told.reads));
             let told = match all.take() {
                 Some(before) => Told::and(before, told),
                 None => told,
@@ -176,7 +220,7 @@ impl PythonLab {
                     request.skip = next;
                     all = Some(told);
                 }
-                _ => return Ok(told),
+                _ => return Ok((told, read)),
             }
         }
     }
@@ -191,8 +235,8 @@ impl PythonLab {
         stop: &dyn Fn() -> bool,
     ) -> Vec<Recorded> {
         let asked = self.engine(spec.rules);
-        let (engine, mut told) = match (asked, self.tell(asked, spec, script, wall, stop)) {
-            (Some(engine), Ok(told)) => (engine, told),
+        let (engine, mut told, read) = match (asked, self.tell(asked, spec, script, wall, stop)) {
+            (Some(engine), Ok((told, read))) => (engine, told, read),
             (_, outcome) => {
                 let status = if stop() { RunStatus::Cancelled } else { RunStatus::Failed };
                 return vec![Recorded::without_run(spec.blank(job, status, outcome.err()))];
@@ -217,6 +261,7 @@ impl PythonLab {
             cpu_us: told.ended.cpu.as_micros() as u64,
             peak_bytes: told.ended.peak_bytes,
             notes: notes.clone(),
+            files: read.clone(),
             ..PythonFacts::default()
         };
         let log = Some(Arc::new(told.ended.log.clone())).filter(|log: &Arc<Log>| !log.is_empty());
@@ -263,7 +308,7 @@ impl PythonLab {
     ) -> Option<String> {
         let (engine, other) = (self.engine(spec.rules)?, with_rules(&self.verify, &spec.rules.name)?);
         let theirs = match self.tell(Some(other), spec, script, wall, stop) {
-            Ok(theirs) => theirs,
+            Ok((theirs, _)) => theirs,
             Err(problem) => return Some(format!("{DIFFERS} {}: it did not run: {problem}", other.name)),
         };
         // What only one of them had the time for is no difference.
@@ -311,7 +356,7 @@ impl PythonLab {
     ) -> Result<(RunOutput, Option<DataSet>), RunFailure> {
         let wall = Duration::from_secs(600);
         let engine = self.engine(spec.rules);
-        let mut told = self.tell(engine, spec, script, wall, &|| false).map_err(RunFailure::Script)?;
+        let (mut told, _) = self.tell(engine, spec, script, wall, &|| false).map_err(RunFailure::Script)?;
         let Some(place) = told.good(number) else {
             let failed = told.failure(number).or(told.failures.last());
             let why = failed.map_or_else(|| "it makes fewer runs now".into(), |f| f.run.fault.line_text());
@@ -350,7 +395,7 @@ impl Recorded {
         facts.params = failure.run.params.clone();
         facts.fault = Some(failure.run.fault.clone());
         let mut record = spec.blank(job, failure.status, Some(error));
-        record.id = id(spec, failure.number);
+        record.id = id(spec, failure.number, &facts.files);
         if !failure.run.params.is_empty() {
             record.params = facts.inputs();
         }
@@ -391,7 +436,7 @@ impl Recorded {
             Ok(_) => spec.blank(job, RunStatus::Ok, None),
             Err(failure) => spec.blank(job, failure.status(), Some(failure.to_string())),
         };
-        record.id = id(spec, number);
+        record.id = id(spec, number, &facts.files);
         record.elapsed_us = elapsed.min(ended.wall.as_micros() as u64);
         record.bars = bars;
         record.params = facts.inputs();
@@ -415,8 +460,8 @@ impl Recorded {
     }
 }
 
-/// Identity of a script's `number`-th run.
-pub fn id(spec: &RunSpec<'_>, number: usize) -> RunId {
+/// Identity of a script's `number`-th run, which has read these of the files beside it.
+pub fn id(spec: &RunSpec<'_>, number: usize, reads: &Reads) -> RunId {
     let engine = spec.python.and_then(|lab| lab.engine(spec.rules));
     let identity = engine.map_or("", |engine| &engine.identity);
     let engine = format!("{ENGINE_VERSION}; {identity}");
@@ -425,13 +470,10 @@ pub fn id(spec: &RunSpec<'_>, number: usize) -> RunId {
             .unwrap_or_default();
     let rules = &spec.rules.name;
     let place = if number == 0 { rules.clone() } else { format!("{rules} #{number}") };
-    let files = spec.strategy.python().map(|script| &script.files);
+    let files = spec.strategy.python().and_then(|script| script.neighbours.identity(reads));
     let data = match files {
-        Some(files) if !files.is_empty() => {
-            let text = serde_json::to_string(files).unwrap_or_default();
-            ContentHash::of_parts(&[&spec.data.identity().0, text.as_bytes()])
-        }
-        _ => spec.data.identity(),
+        Some(files) => ContentHash::of_parts(&[&spec.data.identity().0, &files.0]),
+        None => spec.data.identity(),
     };
     RunId::compute(spec.strategy.source.hash, &spec.params, data, &engine, &account, &place)
 }
@@ -468,35 +510,18 @@ fn file_name(path: &Path) -> String {
 }
 
 impl PythonScript {
-    /// A checked script with the files that lie beside it.
-    pub fn new(shape: Shape, source: &StrategySource) -> Result<Self, LabError> {
-        let inputs = shape.params.iter().map(|(name, value)| input(name, value)).collect();
-        let folder = source.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut files = BTreeMap::new();
-        let mut bytes = 0;
-        for name in &shape.files {
-            let Some(path) = beside(folder, name) else { continue };
-            bytes += std::fs::metadata(&path).map_or(0, |meta| meta.len());
-            if bytes > FILES_MAX_BYTES {
-                return Err(LabError::Usage(format!(
-                    "{}: the files that it reads are longer than {FILES_MAX_BYTES} bytes: import them and name them \
-                     with --data",
-                    source.path.display()
-                )));
-            }
-            let text = std::fs::read_to_string(&path).map_err(|source| LabError::File { path, source })?;
-            files.insert(name.clone(), text);
-        }
-        Ok(Self { shape, inputs, files })
+    /// What is amiss beside it; it can run, and fails where it needs that.
+    pub fn warnings(&self) -> Vec<Diagnostic> {
+        let warning = |problem: &String| Diagnostic {
+            severity: Severity::Warning,
+            code: "beside".into(),
+            feature: String::new(),
+            message: problem.clone(),
+            hint: String::new(),
+            span: Span::new(0, 0),
+        };
+        self.neighbours.problems().map(warning).collect()
     }
-}
-
-/// The file of that name, if it lies in the folder or below. A script may name any file; what lies elsewhere is
-/// none of its business.
-fn beside(folder: &Path, name: &str) -> Option<PathBuf> {
-    let root = folder.canonicalize().ok()?;
-    let path = folder.join(name).canonicalize().ok()?;
-    (path.starts_with(&root) && path.is_file()).then_some(path)
 }
 
 fn input(name: &str, value: &ParamValue) -> Input {
@@ -545,30 +570,6 @@ pub fn diagnostic(fault: &Fault, text: &str) -> Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_files_beside_a_script_are_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        let scripts = dir.path().join("scripts");
-        std::fs::create_dir_all(scripts.join("data")).unwrap();
-        for name in ["secret.csv", "scripts/a.csv", "scripts/data/b.csv"] {
-            std::fs::write(dir.path().join(name), "x").unwrap();
-        }
-        std::os::unix::fs::symlink("../secret.csv", scripts.join("link.csv")).unwrap();
-        let secret = dir.path().join("secret.csv");
-        let own = scripts.join("a.csv");
-        for (name, there) in [
-            ("a.csv", true),
-            ("data/b.csv", true),
-            (own.to_str().unwrap(), true),
-            ("../secret.csv", false),
-            ("link.csv", false),
-            (secret.to_str().unwrap(), false),
-            ("none.csv", false),
-        ] {
-            assert_eq!(beside(&scripts, name).is_some(), there, "{name}");
-        }
-    }
 
     #[test]
     fn a_fault_is_shown_at_its_line() {

@@ -1,13 +1,16 @@
 //! Everything that a script told: its runs, those that failed among them, and how it ended.
 
-use super::RUNS_MAX;
+use super::{RUNS_MAX, files::ASKS_MAX};
 use springtide_domain::RunStatus;
 use springtide_python::{Ended, FailedRun, Fault, Finish, Message, ScriptEnd, ScriptRun};
+use std::collections::BTreeSet;
 
 /// Lines of output that go with an error.
 const OUTPUT_LINES: usize = 12;
 /// Strategies of one module that each have a process of their own where others did not come to their end.
 const STRATEGIES_MAX: usize = 64;
+/// Files that a script can have read; it is given fewer.
+const READS_MAX: usize = 10_000;
 
 /// A run that failed, or what ended a script outside of its runs.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(super) struct Telling {
     beyond: usize,
     notes: Vec<String>,
     end: Option<ScriptEnd>,
+    reads: BTreeSet<String>,
+    needs: Option<String>,
     /// Of a module, the strategy that is under way: its class, its place, their number.
     begun: Option<(String, usize, usize)>,
 }
@@ -43,7 +48,11 @@ impl Telling {
             Message::Notes(notes) => self.notes = notes,
             Message::Plot(run, page) => self.plots.push((run, page)),
             Message::End(word) => self.end = Some(*word),
-            Message::Shape(_) => {}
+            Message::Reads(file) if self.reads.len() < READS_MAX => {
+                self.reads.insert(file);
+            }
+            Message::Needs(file) => self.needs = Some(file),
+            Message::Reads(_) | Message::Shape(_) | Message::Imports(_) => {}
         }
     }
 
@@ -55,7 +64,16 @@ impl Telling {
     /// What it came to, `ended` being how its process did.
     pub(super) fn over(mut self, ended: Ended) -> Told {
         let came_to_its_end = ended.finish == Finish::Code(0) && ended.broken.is_none();
+        let needs = self.needs.take().filter(|_| came_to_its_end);
         let next = match (self.end.take(), &self.begun) {
+            _ if needs.is_some() => {
+                let name = needs.as_deref().unwrap_or_default();
+                self.fail(
+                    FailedRun { fault: asked_too_often(name), ..FailedRun::default() },
+                    RunStatus::Failed,
+                );
+                None
+            }
             (Some(end), _) if came_to_its_end => {
                 self.notes = end.notes;
                 match (end.fault, self.failures.last_mut()) {
@@ -90,9 +108,20 @@ impl Telling {
         }
         let output = ended.log.last_lines(OUTPUT_LINES);
         self.failures.iter_mut().for_each(|failure| failure.run.fault.output.clone_from(&output));
-        let Self { runs, failures, plots, notes, .. } = self;
-        Told { runs, failures, plots, notes, ended, next }
+        let Self { runs, failures, plots, notes, reads, .. } = self;
+        Told { runs, failures, plots, notes, ended, next, reads, needs }
     }
+}
+
+/// What is told of a script that asks for yet another file, where nobody gives it any more.
+fn asked_too_often(name: &str) -> Fault {
+    Fault::new(
+        "FileNotGiven",
+        format!(
+            "it asks for `{name}`, and has been begun anew {ASKS_MAX} times with other files that it asked for: let it \
+             name its files in full (`'sub/x.csv'`), so that it has them from the start"
+        ),
+    )
 }
 
 /// Everything a script told.
@@ -106,6 +135,10 @@ pub(super) struct Told {
     pub(super) ended: Ended,
     /// The first strategy of a module that did not get its turn, since the process ended before.
     pub(super) next: Option<usize>,
+    /// Files beside it that it has read, and modules.
+    pub(super) reads: BTreeSet<String>,
+    /// It stopped for want of this file, and is to be run again with it.
+    pub(super) needs: Option<String>,
 }
 
 impl Told {
@@ -143,6 +176,7 @@ impl Told {
             later.failures.into_iter().map(|failure| Failure { number: failure.number + count, ..failure });
         self.failures.extend(moved);
         self.plots.extend(later.plots.into_iter().map(|(number, page)| (number + count, page)));
+        self.reads.extend(later.reads);
         self.notes.extend(later.notes);
         let mut seen = std::collections::HashSet::new();
         self.notes.retain(|note| seen.insert(note.clone()));
@@ -152,6 +186,6 @@ impl Told {
         ended.cpu += before.cpu;
         ended.wall += before.wall;
         ended.peak_bytes = ended.peak_bytes.max(before.peak_bytes);
-        Self { ended, next: later.next, ..self }
+        Self { ended, next: later.next, needs: later.needs, ..self }
     }
 }

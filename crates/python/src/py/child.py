@@ -2,7 +2,6 @@
 import atexit
 import ctypes
 import gc
-import json
 import os
 import random
 import resource
@@ -14,6 +13,7 @@ import traceback
 import numpy
 
 import tide_faults
+import tide_files
 import tide_harness
 
 # Exit code of a process that ended before it was confined.
@@ -45,8 +45,7 @@ def main(order, fds, known, scratch):
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, None, None, None)
     os.setsid()
     request_fd, results, out, err = fds
-    with os.fdopen(os.dup(request_fd), "rb") as file:
-        request = json.load(file)
+    request = tide_files.opened(request_fd)
     os.dup2(out, 1)
     os.dup2(err, 2)
     # In place of the server's socket, which is nobody's business from here on.

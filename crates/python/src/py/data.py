@@ -6,6 +6,7 @@ import os
 
 import numpy
 import pandas
+from pandas.io.common import infer_compression
 
 read_csv = pandas.read_csv
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
@@ -124,10 +125,11 @@ DEFAULTS = {"index_col": None, "parse_dates": False, "header": "infer", "sep": "
 
 
 class Reader:
-    """Stands in for `pandas.read_csv`: files that are not there are answered with the data set of the batch."""
+    """Stands in for `pandas.read_csv`: it reads files that lie beside the script; others that are not there are
+    answered with the data set of the batch."""
 
-    def __init__(self, given, files, note):
-        self.given, self.files, self.note = given, files, note
+    def __init__(self, given, beside, note):
+        self.given, self.beside, self.note = given, beside, note
         functools.update_wrapper(self, read_csv)
 
     def __call__(self, *args, **options):
@@ -137,12 +139,20 @@ class Reader:
         if args or not isinstance(path, (str, os.PathLike)) or os.path.exists(path):
             return read_csv(*args, **options)
         del options["filepath_or_buffer"]
-        name = os.fspath(path)
-        if name in self.files:
-            self.note("read_csv(%r) was given that file of yours" % name)
-            return read_csv(io.BytesIO(self.files[name]), **options)
+        body = self.beside.read(path, "read_csv")
+        if body is not None:
+            return read_csv(io.BytesIO(body), **as_of_a_file(path, options))
         if self.given is None:
             return read_csv(path, **options)
-        self.note("read_csv(%r): no such file; answered with %s, named by --data" % (name, self.given.name))
+        why = "no such file beside the script" + self.beside.unlisted
+        self.note("read_csv(%r): %s; answered with %s, named by --data" % (os.fspath(path), why, self.given.name))
         self.given.is_used = True
         return self.given.read(**options)
+
+
+def as_of_a_file(path, options):
+    """Options for bytes that make of them what a file of this name would give: its ending says how it is packed."""
+    options.pop("memory_map", None)
+    if options.get("compression", "infer") == "infer":
+        options["compression"] = infer_compression(path, "infer")
+    return options

@@ -25,7 +25,7 @@ def describe(error, path, text):
     where = next((w for w in map(lambda e: place(e, path), reversed(chain)) if w), None)
     where = where or ((calling(path) or (path, None))[1], None, None)
     fault["line"], fault["column"], fault["function"] = where
-    if isinstance(root, SyntaxError) and root.lineno:
+    if isinstance(root, SyntaxError) and root.lineno and root.filename == path:
         fault["line"], fault["column"], fault["function"] = root.lineno, root.offset or None, None
     at = fault["line"] or 0
     shown = range(max(at - AROUND, 1), min(at + AROUND, len(lines)) + 1) if at else ()
@@ -204,8 +204,8 @@ def missing_module(match, source):
     if name in ("MetaTrader5", "ccxt", "yfinance", "requests", "alpaca_trade_api"):
         return "there is no network in the sandbox: give bars with --data and take the import of `%s` out" % name
     return (
-        "`%s` is not in the environment: `tide python setup --with %s`; a module of your own beside the script is "
-        "not visible, so put it into the script" % (name, name)
+        "`%s` is neither in the environment nor a file beside the script: `tide python setup --with %s`, or put %s.py "
+        "into the script's folder" % (name, name, name)
     )
 
 
@@ -301,8 +301,8 @@ RULES = [
         "file-missing",
         ("FileNotFoundError",),
         r".",
-        "only the script's own scratch folder can be read and written; pd.read_csv of a path that is not there is "
-        "answered with --data",
+        "only the script's own scratch folder can be read and written, and tables in the script's folder or below can "
+        "be read; pd.read_csv of a path that is not there is answered with --data",
     ),
     (
         "no-network",

@@ -3,10 +3,10 @@
 Results leave as frames: two lengths, a head in JSON, columns of numbers. They are claims of a process in which a
 script has run; the reader checks every one.
 """
+import ast
 import atexit
 import importlib
 import json
-import linecache
 import os
 import struct
 import sys
@@ -19,6 +19,7 @@ import pandas
 
 import tide_data
 import tide_faults
+import tide_files
 import tide_record
 import tide_shape
 
@@ -37,12 +38,20 @@ class Results:
                 rest = rest[os.write(self.fd, rest) :]
 
 
+# The last word where nothing was run.
+NOTHING_MORE = {"kind": "end", "fault": None, "again": False, "notes": []}
+
+
 def main(request, given, fd):
     results = Results(fd)
     if request["do"] == "check":
         for script in request["scripts"]:
             results.tell(check(script))
-        end = {"kind": "end", "fault": None, "again": False, "notes": []}
+        end = NOTHING_MORE
+    elif request["do"] == "imports":
+        for module in request["modules"]:
+            results.tell(imports(module))
+        end = NOTHING_MORE
     else:
         end = run(request, given, results)
     for stream in (sys.stdout, sys.stderr):
@@ -65,6 +74,16 @@ def check(script):
     return {"kind": "shape", "fault": None, **shape}
 
 
+def imports(module):
+    """What a module that lies beside a script imports, or the fault that keeps it from being one."""
+    path, text = module["path"], module["text"]
+    try:
+        names = tide_shape.imports(ast.parse(text, path), path.rpartition("/")[0].replace("/", "."))
+    except Exception as error:
+        return {"kind": "imports", "fault": tide_faults.describe(error, path, text), "names": []}
+    return {"kind": "imports", "fault": None, "names": sorted(set(names))}
+
+
 def run(request, given, results):
     path, text = request["path"], request["text"]
     notes = tide_record.Notes(results, path)
@@ -76,10 +95,10 @@ def run(request, given, results):
         if fenced:
             notes.add("a markdown fence was taken off the script")
         shape = tide_shape.describe(text, path)
-        lines = text.splitlines(True)
-        linecache.cache[path] = (len(text), None, lines, path)
-        files = {name: body.encode() for name, body in request["files"].items()}
-        pandas.read_csv = tide_data.Reader(given, files, notes.add)
+        tide_files.show_lines(path, text)
+        beside = tide_files.Beside(request, results.tell, notes.add)
+        beside.install()
+        pandas.read_csv = tide_data.Reader(given, beside, notes.add)
         warnings.showwarning = notes.warned
         book.install()
         execute(compile(tree, path, "exec"), path, shape, book)
@@ -100,7 +119,8 @@ def run(request, given, results):
 
 def execute(code, path, shape, book):
     """A whole program as `__main__`; of a module, every strategy on the data set, whatever becomes of the others."""
-    name = "__main__" if shape["whole"] else "strategy"
+    # No name that a file beside it may have.
+    name = "__main__" if shape["whole"] else "<strategy>"
     module = types.ModuleType(name)
     module.__file__ = path
     sys.modules[name] = module

@@ -8,6 +8,8 @@ STRATEGIES = {"Strategy", "SignalStrategy", "TrailingStrategy"}
 # Whoever calls these may run anything.
 DYNAMIC = {"exec", "eval", "__import__", "import_module", "run_path", "run_module"}
 FENCE = "```"
+# Endings of files that a script is given; `lab::python::files` has the same.
+TABLES = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv", ".txt")
 
 
 def unfenced(text):
@@ -69,7 +71,8 @@ def describe(text, path):
         "can_run": bool(found or calls & (DYNAMIC | BACKTESTS | other_names(BACKTESTS))) or foreign(tree, classes),
         "params": params,
         "fenced": fenced,
-        "files": sorted(files(tree)),
+        "files": sorted(set(files(tree))),
+        "imports": sorted(set(imports(tree))),
     }
 
 
@@ -131,5 +134,34 @@ def files(tree):
     """Paths of tables that it names."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 1024:
-            if node.value.lower().endswith((".csv", ".csv.gz", ".txt")) and "://" not in node.value:
+            if node.value.lower().endswith(TABLES) and "://" not in node.value:
                 yield node.value
+
+
+def imports(tree, package=""):
+    """Modules beside a script that its import statements, or those of a module in `package`, may mean."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = imported_from(node, package)
+            # What is taken from a package may be a module of it.
+            names = ["%s.%s" % (base, alias.name) for alias in node.names if alias.name != "*"] + [base] if base else []
+        else:
+            continue
+        yield from (name for name in names if not is_installed(name.split(".")[0]))
+
+
+def is_installed(name):
+    """What is there before a script is goes before files beside it."""
+    return name in sys.stdlib_module_names or name in sys.modules
+
+
+def imported_from(node, package):
+    """The module of a `from ... import`; none where it would lie above the script's folder."""
+    if not node.level:
+        return node.module
+    parts = package.split(".") if package else []
+    if node.level > len(parts):
+        return None
+    return ".".join(parts[: len(parts) - node.level + 1] + ([node.module] if node.module else []))

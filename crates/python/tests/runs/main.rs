@@ -2,6 +2,7 @@
 //! one that has numpy, pandas and backtesting these tests skip, and say so.
 #![cfg(target_os = "linux")]
 
+mod beside;
 mod ends;
 mod world;
 
@@ -29,6 +30,8 @@ struct Came {
     begun: Vec<(String, usize, usize)>,
     notes: Vec<String>,
     plots: usize,
+    reads: Vec<String>,
+    needs: Option<String>,
     end: Option<ScriptEnd>,
     ended: springtide_python::Ended,
 }
@@ -54,17 +57,20 @@ impl Came {
 fn came(world: &World, work: &Work, limits: &RunLimits) -> Came {
     let (mut runs, mut plots, mut end) = (Vec::new(), 0, None);
     let (mut failed, mut begun, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reads, mut needs) = (Vec::new(), None);
     let mut sink = |message| match message {
+        Message::Reads(file) => reads.push(file),
+        Message::Needs(file) => needs = Some(file),
         Message::Run(run) => runs.push(*run),
         Message::Failed(run) => failed.push(*run),
         Message::Begins { strategy, number, count } => begun.push((strategy, number, count)),
         Message::Notes(so_far) => notes = so_far,
         Message::Plot(_, page) => plots += usize::from(!page.is_empty()),
         Message::End(word) => end = Some(*word),
-        Message::Shape(_) => panic!("a shape"),
+        Message::Shape(_) | Message::Imports(_) => panic!("a shape"),
     };
     let ended = world.workers.run(work, Some(&world.bars), limits, &|| false, &mut sink).unwrap();
-    Came { runs, failed, begun, notes, plots, end, ended }
+    Came { runs, failed, begun, notes, plots, reads, needs, end, ended }
 }
 
 fn run(world: &World, text: &str) -> Came {
@@ -109,7 +115,7 @@ fn a_whole_script_runs_as_it_is() {
     assert_eq!([0, 1, 2].map(|k| all.runs[k].tried), [None, None, Some(3)]);
     assert_eq!(all.plots, 0);
     let notes = &all.end.as_ref().unwrap().notes;
-    assert!(notes.iter().any(|n| n.contains("no such file; answered with")), "{notes:?}");
+    assert!(notes.iter().any(|n| n.contains("no such file beside the script; answered with")), "{notes:?}");
     assert_eq!(all.ended.log.stdout.lines().next(), Some(format!("{} trades", good.trades.len()).as_str()));
     let mut plots = request(&script);
     plots.plots = true;
