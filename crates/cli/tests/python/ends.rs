@@ -354,7 +354,7 @@ fn prices_that_pandas_reads_less_exactly_are_those_of_the_data() {
     let csv = std::fs::read_to_string(folder.path().join("X-USD_15m.csv")).expect("reads");
     // Prices with all of a float's digits, as other programs write them.
     let long = |field: &str| {
-        field.parse::<f64>().map_or_else(|_| field.to_owned(), |x| format!("{}", x * 16.530610000000001))
+        field.parse::<f64>().map_or_else(|_| field.to_owned(), |x| format!("{}", x * 16.530_610_3))
     };
     let line = |line: &str| line.split(',').map(long).collect::<Vec<_>>().join(",");
     let csv: Vec<String> = csv.lines().map(line).collect();
