@@ -28,6 +28,8 @@ pub struct Data {
 struct Seen {
     length: usize,
     views: Vec<View>,
+    /// The run's own frame, once somebody has asked for it: what is done to its columns is for this run alone.
+    own: Option<Py<PyAny>>,
     whole_index: Py<PyAny>,
     /// The index up to the length it was asked for at.
     index: Option<(usize, Py<PyAny>)>,
@@ -45,6 +47,7 @@ impl Data {
         let seen = Seen {
             length: bars,
             views: Vec::new(),
+            own: None,
             whole_index: frame.getattr("index")?.unbind(),
             index: None,
             cut: None,
@@ -53,10 +56,16 @@ impl Data {
         Ok(Self { frame: frame.clone().unbind(), columns, bars, seen: Locked::new(seen) })
     }
 
-    /// The frame has changed, and `columns` with it.
+    /// The run's own frame; none when nobody has asked for it, so that nobody can have changed it.
+    #[getter]
+    fn _own(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.seen.read()?.own.as_ref().map(|own| own.clone_ref(py)))
+    }
+
+    /// The run's own frame has changed, and `columns` with it.
     fn _update(&self, py: Python<'_>) -> PyResult<()> {
         self.forget_views(py)?;
-        let index = self.frame.bind(py).getattr(intern!(py, "index"))?.unbind();
+        let index = self.frame(py)?.bind(py).getattr(intern!(py, "index"))?.unbind();
         let mut seen = self.seen.write()?;
         (seen.whole_index, seen.index, seen.cut) = (index, None, None);
         Ok(())
@@ -93,8 +102,9 @@ impl Data {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let shown = self.length()? + usize::from(rules().prints_next_bar);
-        let last = shown.min(self.frame.bind(py).len()?) - 1;
-        let row = self.frame.bind(py).getattr("iloc")?.get_item(last)?;
+        let frame = self.frame(py)?.into_bound(py);
+        let last = shown.min(frame.len()?) - 1;
+        let row = frame.getattr("iloc")?.get_item(last)?;
         let mut items = Vec::new();
         for item in row.call_method0("items")?.try_iter()? {
             let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
@@ -107,11 +117,11 @@ impl Data {
     /// The data frame up to the current bar.
     #[getter]
     fn df(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let length = self.length()?;
-        if length >= self.frame.bind(py).len()? {
-            return Ok(self.frame.clone_ref(py));
+        let (length, frame) = (self.length()?, self.own_frame(py)?.into_bound(py));
+        if length >= frame.len()? {
+            return Ok(frame.unbind());
         }
-        Ok(first_rows(self.frame.bind(py).getattr(intern!(py, "iloc"))?, length)?.unbind())
+        Ok(first_rows(frame.getattr(intern!(py, "iloc"))?, length)?.unbind())
     }
 
     /// The index up to the current bar.
@@ -168,6 +178,21 @@ impl Data {
     /// Bars shown.
     pub fn length(&self) -> PyResult<usize> {
         Ok(self.seen.read()?.length)
+    }
+
+    /// The run's own frame, or the one it would be made of.
+    fn frame(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(self.seen.read()?.own.as_ref().unwrap_or(&self.frame).clone_ref(py))
+    }
+
+    /// The run's own frame, made when it is first asked for.
+    fn own_frame(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(own) = &self.seen.read()?.own {
+            return Ok(own.clone_ref(py));
+        }
+        let own = self.frame.bind(py).call_method1(intern!(py, "copy"), (false,))?.unbind();
+        self.seen.write()?.own = Some(own.clone_ref(py));
+        Ok(own)
     }
 
     /// The whole index.

@@ -88,10 +88,8 @@ class Backtest:
             self._bars = bars_of(self._data)
         bars, self._rows_of_time = self._bars
         check_account(**self._account)
-        # What `init` does to the columns of its frame is for this run alone.
-        frame = self._data.copy(deep=False)
-        columns = columns_of(frame)
-        data = _Data(frame, columns)
+        columns = columns_of(self._data)
+        data = _Data(self._data, columns)
         broker = _Broker(data=data, bars=bars, finalize_trades=self._finalize_trades, **self._account)
         missing = getattr(self._strategy, "__abstractmethods__", ())
         if missing:
@@ -100,7 +98,7 @@ class Backtest:
         strategy = self._strategy(broker, data, params)
         strategy.init()
         warmup = warmup_bars(strategy)
-        self._read_again(frame, columns, data, broker, warmup + 1)
+        self._read_again(columns, data, broker, warmup + 1)
         signals = signals_of(strategy)
         with np.errstate(invalid="ignore"):
             if signals is None:
@@ -109,27 +107,28 @@ class Backtest:
                 _native._run_signals(broker, *signals, warmup + 1)
         return strategy, warmup
 
-    def _read_again(self, frame, columns, data, broker, start):
+    def _read_again(self, columns, data, broker, start):
         """Takes over what `init` has made of the frame (`self.data.df["Trend"] = ...`): columns and prices."""
-        now = columns_of(frame)
-        if list(map(place, now.values())) != list(map(place, columns.values())) or list(now) != list(columns):
-            columns.clear()
-            columns.update(now)
-            data._update()
-        (bars, _), count = self._bars, len(self._data)
-        prices = []
-        for name in PRICES:
-            if start >= count:
-                # No bar is simulated.
-                return
-            if name not in now:
-                raise KeyError(name)
-            prices.append(np.ascontiguousarray(now[name], dtype=float))
+        frame, (bars, _), count = data._own, self._bars, len(self._data)
+        if frame is not None:
+            now = columns_of(frame)
+            if list(now) != list(columns) or list(map(place, now.values())) != list(map(place, columns.values())):
+                columns.clear()
+                columns.update(now)
+                data._update()
+        if start >= count:
+            # No bar is simulated.
+            return
+        missing = [name for name in PRICES if name not in columns]
+        if missing:
+            raise KeyError(missing[0])
+        prices = [np.ascontiguousarray(columns[name], dtype=float) for name in PRICES]
         if bars._has(*prices):
             return
-        if len(frame) < count:
+        rows = len(prices[0])
+        if rows < count:
             raise IndexError(
-                f"index {len(frame)} is out of bounds for axis 0 with size {len(frame)}: `init` took rows out of the data "
+                f"index {rows} is out of bounds for axis 0 with size {rows}: `init` took rows out of the data "
                 "(`self.data.df`); take them out of the frame that Backtest is given"
             )
         # What was changed where it stands is changed in the data, too.
