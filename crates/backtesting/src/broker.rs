@@ -86,45 +86,30 @@ impl Account {
     }
 }
 
-/// Prices of the run, copied once so that nothing a script does to its arrays moves the account.
+/// Prices of a run, copied so that nothing a script does to its arrays in `next` moves the account.
 #[pyclass(name = "_Bars", frozen)]
 pub struct SharedBars(pub Arc<OwnedBars>);
 
 #[pymethods]
 impl SharedBars {
-    /// Plain float64 arrays; `time` in the unit of the statistics.
+    /// `time` in the unit of the statistics; `prices`: open, high, low and close as plain float64 arrays.
     #[new]
-    fn new(
-        time: Vec<i64>,
-        open: &Bound<'_, PyAny>,
-        high: &Bound<'_, PyAny>,
-        low: &Bound<'_, PyAny>,
-        close: &Bound<'_, PyAny>,
-    ) -> PyResult<Self> {
-        let (open, high) = (numpy::floats(open)?, numpy::floats(high)?);
-        let (low, close) = (numpy::floats(low)?, numpy::floats(close)?);
-        let n = time.len();
-        if [open.len(), high.len(), low.len(), close.len()] != [n; 4] {
+    fn new(time: Vec<i64>, prices: [Bound<'_, PyAny>; 4]) -> PyResult<Self> {
+        let [open, high, low, close] = prices.each_ref().map(numpy::floats);
+        let bars = OwnedBars { time, open: open?, high: high?, low: low?, close: close?, volume: Vec::new() };
+        if [&bars.open, &bars.high, &bars.low, &bars.close].iter().any(|p| p.len() != bars.time.len()) {
             return Err(PyValueError::new_err("columns differ in length"));
         }
-        let volume = Vec::new();
-        Ok(Self(Arc::new(OwnedBars { time, open, high, low, close, volume })))
+        Ok(Self(Arc::new(bars)))
     }
 
     /// Whether these are its prices to the bit; `NaN` is `NaN`.
-    fn _has(
-        &self,
-        open: &Bound<'_, PyAny>,
-        high: &Bound<'_, PyAny>,
-        low: &Bound<'_, PyAny>,
-        close: &Bound<'_, PyAny>,
-    ) -> PyResult<bool> {
-        let bars = &self.0;
-        for (ours, theirs) in [(&bars.open, open), (&bars.high, high), (&bars.low, low), (&bars.close, close)]
-        {
+    fn _has(&self, prices: [Bound<'_, PyAny>; 4]) -> PyResult<bool> {
+        let ours = [&self.0.open, &self.0.high, &self.0.low, &self.0.close];
+        for (ours, theirs) in ours.into_iter().zip(&prices) {
             let theirs = numpy::floats(theirs)?;
-            let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits();
-            if ours.len() != theirs.len() || !ours.iter().zip(&theirs).all(same) {
+            if ours.len() != theirs.len() || ours.iter().zip(&theirs).any(|(a, b)| a.to_bits() != b.to_bits())
+            {
                 return Ok(false);
             }
         }
@@ -132,14 +117,8 @@ impl SharedBars {
     }
 
     /// The same times with other prices.
-    fn _with(
-        &self,
-        open: &Bound<'_, PyAny>,
-        high: &Bound<'_, PyAny>,
-        low: &Bound<'_, PyAny>,
-        close: &Bound<'_, PyAny>,
-    ) -> PyResult<Self> {
-        Self::new(self.0.time.clone(), open, high, low, close)
+    fn _with(&self, prices: [Bound<'_, PyAny>; 4]) -> PyResult<Self> {
+        Self::new(self.0.time.clone(), prices)
     }
 }
 

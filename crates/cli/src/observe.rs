@@ -1,6 +1,7 @@
 //! Running tide processes see each other: where their control sockets lie, and what they show.
 
 use crate::{progress::seconds, term::Term};
+use springtide_io::machine::process_exists;
 use springtide_lab::batch::Progress;
 use springtide_runtime::observe::{ControlError, ControlServer, Observatory, Watchdog, WatchdogConfig, ask};
 use std::{
@@ -157,21 +158,13 @@ fn sockets(folder: &Path) -> impl Iterator<Item = Door> + use<> {
 /// Removes what killed processes left behind. A process that is there is not asked: it may be slow, or just about to
 /// listen. One that is not may still be another container's, and then somebody listens.
 fn clear(folder: &Path) {
-    for Door { socket, .. } in sockets(folder).filter(|door| has_ended(door.pid)) {
+    for Door { socket, .. } in sockets(folder).filter(|door| !process_exists(door.pid)) {
         let refused = UnixStream::connect(&socket).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
         if refused {
             // If this fails the next process tries again.
             let _ = fs::remove_file(&socket);
         }
     }
-}
-
-fn has_ended(pid: u32) -> bool {
-    let Some(pid) = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0) else { return false };
-    // SAFETY: takes numbers; signal 0 only asks whether the process exists.
-    #[allow(unsafe_code)]
-    let answer = unsafe { libc::kill(pid, 0) };
-    answer != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
 /// One folder per user: other users can neither read nor place sockets there.

@@ -1,9 +1,6 @@
 //! Files that appear whole or not at all.
 
-use rustix::{
-    io::Errno,
-    process::{Pid, test_kill_process},
-};
+use crate::machine::process_exists;
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -98,20 +95,17 @@ pub(crate) fn remove_left(paths: impl IntoIterator<Item = PathBuf>) {
 
 /// A process that shares the disk but not our numbers of processes (a container) seems gone; what it writes is locked.
 fn is_left(path: &Path) -> bool {
-    let is_gone =
-        path.file_name().and_then(|name| writer_of(&name.to_string_lossy())).is_some_and(|pid| !lives(pid));
+    let is_gone = path
+        .file_name()
+        .and_then(|name| writer_of(&name.to_string_lossy()))
+        .is_some_and(|pid| !process_exists(pid));
     is_gone && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// The process that an unfinished file's name tells.
-fn writer_of(name: &str) -> Option<Pid> {
+fn writer_of(name: &str) -> Option<u32> {
     let (pid, _count) = name.strip_prefix('.')?.strip_suffix(UNFINISHED)?.split_once('.')?;
-    Pid::from_raw(pid.parse().ok()?)
-}
-
-fn lives(pid: Pid) -> bool {
-    // One of another user's is there, too, although it may not be signalled.
-    test_kill_process(pid) != Err(Errno::SRCH)
+    pid.parse().ok()
 }
 
 /// The folder a file lies in.

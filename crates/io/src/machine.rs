@@ -41,6 +41,13 @@ fn limit(resource: rustix::process::Resource) -> Limit {
     Limit { soft: limit.current, hard: limit.maximum }
 }
 
+/// Whether a process of this number is there, be it another user's that may not be signalled. Numbers of another
+/// container's processes say nothing here.
+pub fn process_exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
 /// Memory of the machine, bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
@@ -178,6 +185,16 @@ mod tests {
             make_room_for_descriptors(count);
         }
         assert_eq!(open(), before);
+    }
+
+    #[test]
+    fn processes_are_there_until_they_are_waited_for() {
+        assert!(process_exists(std::process::id()) && process_exists(1));
+        assert!(!process_exists(0) && !process_exists(u32::MAX));
+        let mut child = std::process::Command::new("true").spawn().expect("starts");
+        let pid = child.id();
+        child.wait().expect("ends");
+        assert!(!process_exists(pid));
     }
 
     #[test]

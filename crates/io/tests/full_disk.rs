@@ -238,7 +238,8 @@ fn trades(disk: &Path) {
     import(1).expect("fits");
     let error = import(60_000).expect_err("full");
     assert!(
-        matches!(&error, ImportError::Io { source, .. } if source.kind() == ErrorKind::StorageFull),
+        matches!(&error, ImportError::Store { source, .. } if source.kind() == ErrorKind::StorageFull)
+            && error.to_string().contains("free some space there"),
         "{error}"
     );
     let bars = |symbol| store.open(symbol, Timeframe::Minutes(1)).expect("there").bars;

@@ -33,4 +33,4 @@ pub use pool::{Workers, WorkersConfig};
 pub use request::{Beside, Engine, RunLimits, ScriptAccount, ScriptRequest, Work};
 pub use stats::Stats;
 pub use wire::Message;
-pub use worker::{Ended, Finish, Ready, Worker, WorkerError};
+pub use worker::{Ended, Finish, Ready, TABLES, Worker, WorkerError};

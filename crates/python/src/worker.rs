@@ -53,6 +53,8 @@ const BOOT: &str = "import json, os, sys, types\n\
     \x20   module = sys.modules[name] = types.ModuleType(name)\n\
     \x20   exec(compile(source, name + '.py', 'exec'), module.__dict__)\n\
     module.serve(config)\n";
+/// Endings of files that a script may be given, in lower case.
+pub const TABLES: [&str; 7] = [".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv", ".txt"];
 /// Number of the server's socket.
 const SOCKET: u8 = 3;
 /// How long the imports may take.
@@ -473,6 +475,7 @@ fn config(cage: &Cage, engine: &Engine, preload: &[String]) -> Value {
         "package": package,
         "required": ["numpy", "pandas", "backtesting"],
         "optional": optional,
+        "tables": TABLES,
         "cage": hex,
         "pid_mark": cage.pid_mark,
     })

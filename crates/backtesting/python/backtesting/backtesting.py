@@ -123,7 +123,7 @@ class Backtest:
         if missing:
             raise KeyError(missing[0])
         prices = [np.ascontiguousarray(columns[name], dtype=float) for name in PRICES]
-        if bars._has(*prices):
+        if bars._has(prices):
             return
         rows = len(prices[0])
         if rows < count:
@@ -133,7 +133,7 @@ class Backtest:
             )
         # What was changed where it stands is changed in the data, too.
         self._bars = bars_of(self._data)
-        broker._take(bars._with(*(price[:count] for price in prices)), self._bars[0])
+        broker._take(bars._with([price[:count] for price in prices]), self._bars[0])
 
     def optimize(self, *, maximize="SQN", method="grid", max_tries=None, constraint=None, return_heatmap=False,
                  return_optimization=False, random_state=None, **kwargs):
@@ -207,7 +207,7 @@ def bars_of(data):
 
     times = times_of(data.index)
     prices = [np.ascontiguousarray(data[name], dtype=float) for name in PRICES]
-    return _native._Bars(times.engine.tolist(), *prices), times
+    return _native._Bars(times.engine.tolist(), prices), times
 
 
 def check_account(*, cash, commission, margin, **_others):

@@ -8,7 +8,9 @@ use crate::{
     collect::Sink,
     files::FilePool,
     held::HeldBars,
-    import::{Draft, Stamp, choose_symbol, describe, format_of, io_error, symbol_named, with_hash},
+    import::{
+        Draft, Stamp, choose_symbol, describe, format_of, io_error, store_error, symbol_named, with_hash,
+    },
     naming,
     report::excerpt,
 };
@@ -78,10 +80,10 @@ impl DataStore {
         }
         let mut written = Vec::with_capacity(judged.len());
         for ((_, meta), symbol) in judged.iter().zip(&read.symbols) {
-            written.push(self.write_unplaced(symbol, meta).map_err(io_error(self.root()))?);
+            written.push(self.write_unplaced(symbol, meta).map_err(store_error(self.root()))?);
         }
         for (at, (file, (place, _))) in written.into_iter().zip(&judged).enumerate() {
-            file.commit(place).map_err(|error| io_error(place)(half_done(error, &read.symbols, at)))?;
+            file.commit(place).map_err(|error| store_error(place)(half_done(error, &read.symbols, at)))?;
             taken.insert(place.clone(), path.to_owned());
         }
         Ok(judged.into_iter().filter_map(|(_, meta)| meta.report).collect())

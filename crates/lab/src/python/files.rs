@@ -6,7 +6,7 @@ use crate::{
     strategy::{StrategyKind, StrategySource},
 };
 use springtide_domain::ContentHash;
-use springtide_python::{Beside, Shape};
+use springtide_python::{Beside, Shape, TABLES};
 use springtide_runtime::locks::{Mutex, lock};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -25,8 +25,6 @@ const ENTRIES_MAX: usize = 20_000;
 const LISTED_MAX: usize = 2_000;
 /// Modules beside one script.
 const MODULES_MAX: usize = 256;
-/// Endings of files that a script is given; `shape.py` has the same.
-const TABLES: [&str; 7] = [".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv", ".txt"];
 /// Who has none of these in its text reads no file.
 const READS: [&str; 3] = ["read_", "open", "load"];
 

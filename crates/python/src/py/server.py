@@ -15,6 +15,7 @@ import sys
 
 import tide_child
 import tide_data
+import tide_shape
 
 PACKET_BYTES = 1 << 18
 # Between being told to end and being ended.
@@ -28,6 +29,7 @@ def serve(config):
     if modules["errors"]:
         return
     tide_child.prepare(config)
+    tide_shape.TABLES = tuple(config["tables"])
     known = {}
     home = os.environ["TMPDIR"]
     # Folders of the interpreter may lie there.

@@ -8,8 +8,8 @@ STRATEGIES = {"Strategy", "SignalStrategy", "TrailingStrategy"}
 # Whoever calls these may run anything.
 DYNAMIC = {"exec", "eval", "__import__", "import_module", "run_path", "run_module"}
 FENCE = "```"
-# Endings of files that a script is given; `lab::python::files` has the same.
-TABLES = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zip", ".tsv", ".txt")
+# Endings of files that a script may be given; the server has them from outside.
+TABLES = ()
 
 
 def unfenced(text):
